@@ -1,0 +1,156 @@
+"""Reading and writing weights: strict about every key, and never unpickling code."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from models.paif import PAIF, PAIFConfig, load_config
+
+CONFIG_KEY = 'config'
+
+
+@dataclass(frozen=True)
+class KeyReport:
+    """How the keys and shapes of a checkpoint differ from a network's.
+
+    Attributes:
+        missing: keys of the network that the checkpoint lacks.
+        unexpected: keys of the checkpoint that the network lacks.
+        reshaped: keys of both whose shapes differ, as 'key: network shape, checkpoint shape'.
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    reshaped: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.reshaped)
+
+    def __str__(self) -> str:
+        lines = []
+        for name in ('missing', 'unexpected', 'reshaped'):
+            keys = getattr(self, name)
+            lines.append(f'{name}: {len(keys)}')
+            lines.extend(f'    {key}' for key in keys)
+        return '\n'.join(lines)
+
+
+class CheckpointError(Exception):
+    """A checkpoint that does not fit its network.
+
+    Attributes:
+        path: the file.
+        report: which keys differ.
+    """
+
+    def __init__(self, path: Path, report: KeyReport) -> None:
+        self.path = path
+        self.report = report
+        super().__init__(
+            f'{path} does not fit the network; nothing was loaded. Check genotype, channels, backbone, '
+            f'embedding and classes of the configuration.\n{report}'
+        )
+
+
+def compare_keys(network: nn.Module, state: dict[str, Tensor]) -> KeyReport:
+    """Compare the keys and shapes of a state_dict with a network's."""
+    own = network.state_dict()
+    return KeyReport(
+        missing=tuple(sorted(own.keys() - state.keys())),
+        unexpected=tuple(sorted(state.keys() - own.keys())),
+        reshaped=tuple(
+            f'{key}: {tuple(own[key].shape)}, {tuple(state[key].shape)}'
+            for key in sorted(own.keys() & state.keys())
+            if own[key].shape != state[key].shape
+        ),
+    )
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """Read a checkpoint: `.safetensors`, or a PyTorch file of nothing but tensors.
+
+    Returns:
+        The flat state_dict, and the configuration JSON of the file's header if it has one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something other than a flat dict of tensors.
+        pickle.UnpicklingError: a PyTorch file holds objects that `weights_only=True` refuses.
+    """
+    if not path.is_file():
+        msg = f'no weights at {path}'
+        raise FileNotFoundError(msg)
+    if path.suffix == '.safetensors':
+        with safe_open(path, framework='pt') as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, (file.metadata() or {}).get(
+                CONFIG_KEY
+            )  # noqa: SIM118
+    state = torch.load(path, map_location='cpu', weights_only=True)
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
+        msg = f'{path} is not a flat state_dict of tensors; save `network.state_dict()` alone'
+        raise ValueError(msg)
+    return dict(state), None
+
+
+def load_into(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load a state_dict, refusing any key or shape that differs.
+
+    Raises:
+        CheckpointError: something is missing, unexpected or of another shape; nothing was changed.
+    """
+    report = compare_keys(network, state)
+    if report:
+        raise CheckpointError(path, report)
+    network.load_state_dict(
+        {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in state.items()
+        }
+    )
+
+
+def load_paif(path: str | Path, config: PAIFConfig | str | None = None) -> PAIF:
+    """Build a PAIF network and load its weights, in eval mode.
+
+    Args:
+        path: weights: ours (safetensors, which carry their configuration) or an official checkpoint.
+        config: configuration or its name; needed only where the file carries none.
+
+    Raises:
+        CheckpointError: the weights don't fit the configuration; its report names every key.
+        FileNotFoundError: no such weights or configuration.
+        ValueError: no configuration was given and the file has none.
+    """
+    path = Path(path)
+    state, text = read_state(path)
+    if isinstance(config, str):
+        config = load_config(config)
+    if config is None:
+        if text is None:
+            msg = f'{path} carries no configuration: name one, such as --config paif_official_b3'
+            raise ValueError(msg)
+        config = PAIFConfig.from_json(text)
+    network = PAIF(config)
+    load_into(network, state, path)
+    return network.eval()
+
+
+def save_paif(path: Path, network: PAIF) -> None:
+    """Write a network's weights and configuration as safetensors."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, path, {CONFIG_KEY: network.config.to_json()})
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

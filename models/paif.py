@@ -1,0 +1,192 @@
+"""PAIF whole: colour conversion, fusion, recolouring, normalisation, SegFormer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.fusion import FusionNet
+from models.genotype import Genotype, load_genotype
+from models.segformer import SegFormer
+from paif_ros.contract import ClassLabel
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, for pictures in 0..255
+IMAGENET_STD = (58.395, 57.12, 57.375)
+FLAT_RANGE = 1e-6  # a picture whose values differ by less than this holds nothing to stretch
+CONFIGS = Path(__file__).parent / 'configs'
+
+
+@dataclass(frozen=True)
+class PAIFConfig:
+    """Everything that makes one PAIF network another.
+
+    Attributes:
+        variant: name of this configuration.
+        genotype: operators of the fusion network's cells.
+        channels: width of the fusion network.
+        backbone: 'mit_b0' to 'mit_b5'.
+        embedding: width of SegFormer's decoder.
+        classes: labels of the mask.
+        stretch: 'image' stretches each picture of a batch by itself before segmentation; 'batch'
+            stretches the whole batch by one range as the official code does.
+        box: 'pool' or 'cumsum' (official), how the guided filter takes its means.
+    """
+
+    variant: str
+    genotype: Genotype
+    channels: int
+    backbone: str
+    embedding: int
+    classes: tuple[ClassLabel, ...]
+    stretch: str = 'image'
+    box: str = 'pool'
+
+    def official(self) -> PAIFConfig:
+        """Return this configuration in parity mode: computed as the official code computes it."""
+        return replace(self, stretch='batch', box='cumsum')
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON text, as it travels in the header of weights files."""
+        return json.dumps(
+            {
+                'network': 'paif',
+                'variant': self.variant,
+                'genotype': json.loads(self.genotype.to_json()),
+                'channels': self.channels,
+                'backbone': self.backbone,
+                'embedding': self.embedding,
+                'classes': [
+                    {'id': c.id, 'name': c.name, 'color': list(c.color)} for c in self.classes
+                ],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> PAIFConfig:
+        """Read a configuration; `genotype` is an object or a name in `models/genotypes`.
+
+        Raises:
+            ValueError: an entry is missing or can't be used; the message names it.
+        """
+        data = json.loads(text)
+        if data.get('network') != 'paif':
+            msg = f"configuration of network {data.get('network')!r}, expected 'paif'"
+            raise ValueError(msg)
+        try:
+            genotype = data['genotype']
+            return cls(
+                variant=str(data['variant']),
+                genotype=load_genotype(genotype)
+                if isinstance(genotype, str)
+                else Genotype.from_json(json.dumps(genotype)),
+                channels=int(data['channels']),
+                backbone=str(data['backbone']),
+                embedding=int(data['embedding']),
+                classes=tuple(
+                    ClassLabel(c['id'], c['name'], tuple(c['color'])) for c in data['classes']
+                ),
+            )
+        except KeyError as err:
+            msg = f'configuration lacks {err.args[0]!r}'
+            raise ValueError(msg) from err
+
+
+def load_config(name: str | Path) -> PAIFConfig:
+    """Load a configuration by the path of its JSON file, or by name from `models/configs`.
+
+    Raises:
+        FileNotFoundError: neither exists; the message lists the known names.
+        ValueError: the file can't be used.
+    """
+    for path in (Path(name), CONFIGS / f'{name}.json'):
+        if path.is_file():
+            return PAIFConfig.from_json(path.read_text())
+    known = sorted(path.stem for path in CONFIGS.glob('*.json'))
+    msg = f'no configuration {str(name)!r}: give the path of a JSON file or one of {known}'
+    raise FileNotFoundError(msg)
+
+
+def rgb_to_ycrcb(rgb: Tensor) -> Tensor:
+    """Convert RGB [N, 3, H, W] in 0..1 to Y, Cr, Cb of the same shape and range."""
+    red, green, blue = rgb.split(1, 1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.cat((luma, 0.713 * (red - luma) + 0.5, 0.564 * (blue - luma) + 0.5), 1)
+
+
+def ycrcb_to_rgb(ycrcb: Tensor) -> Tensor:
+    """Convert Y, Cr, Cb [N, 3, H, W] to RGB of the same shape, not clipped."""
+    luma, cr, cb = ycrcb.split(1, 1)
+    cr, cb = cr - 0.5, cb - 0.5
+    return torch.cat((luma + 1.403 * cr, luma - 0.714 * cr - 0.344 * cb, luma + 1.773 * cb), 1)
+
+
+def stretch_batch(x: Tensor) -> Tensor:
+    """Stretch to 0..1 by the range of the whole batch [N, C, H, W]; NaN where all values are equal."""
+    return (x - x.min()) / (x.max() - x.min())
+
+
+def stretch_image(x: Tensor) -> Tensor:
+    """Stretch each picture of [N, C, H, W] to 0..1 by its own range; a flat one becomes 0."""
+    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    span = high - low
+    return (x - low) / torch.where(span > FLAT_RANGE, span, torch.ones_like(span))
+
+
+STRETCHES = {'batch': stretch_batch, 'image': stretch_image}
+
+
+class PAIF(nn.Module):
+    """Fusion and segmentation of a registered thermal and visible pair.
+
+    Attributes:
+        enhance_net: the fusion network (official name).
+        denoise_net: the segmentation network (official name).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: PAIFConfig) -> None:
+        super().__init__()
+        if config.stretch not in STRETCHES:
+            msg = f'stretch {config.stretch!r}: choose one of {sorted(STRETCHES)}'
+            raise ValueError(msg)
+        self.config = config
+        self.enhance_net = FusionNet(config.genotype, config.channels, config.box)
+        self.denoise_net = SegFormer(config.backbone, len(config.classes), config.embedding)
+        self.register_buffer(
+            'mean', torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer('std', torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def fuse(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse a pair.
+
+        Args:
+            thermal: [N, 1 or more, H, W] in 0..1; only the first channel is used.
+            visible: RGB [N, 3, H, W] in 0..1.
+
+        Returns:
+            Fused luma [N, 1, H, W] in -1..1, and the fused picture in the visible one's colours, RGB
+            [N, 3, H, W] clipped to 0..1.
+        """
+        ycrcb = rgb_to_ycrcb(visible)
+        fused = self.enhance_net(thermal[:, :1], ycrcb[:, :1])
+        return fused, ycrcb_to_rgb(torch.cat((fused, ycrcb[:, 1:]), 1)).clamp(0, 1)
+
+    def segmenter_input(self, rgb: Tensor) -> Tensor:
+        """Stretch and normalise RGB [N, 3, H, W] in 0..1 as the segmenter was trained on."""
+        return (STRETCHES[self.config.stretch](rgb) * 255 - self.mean) / self.std
+
+    def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse and segment a pair (arguments as in `fuse`).
+
+        Returns:
+            Fused luma [N, 1, H, W] in -1..1 and logits [N, classes, H / 4, W / 4].
+        """
+        fused, rgb = self.fuse(thermal, visible)
+        return fused, self.denoise_net(self.segmenter_input(rgb))
