@@ -129,7 +129,8 @@ def inputs(fixture: Fixture) -> tuple[Tensor, Tensor]:
 
 def fusion_stages(network: PAIF, thermal: Tensor, visible: Tensor) -> dict[str, Tensor]:
     """Return the fusion network's intermediate tensors by the fixtures' names."""
-    net, found = network.enhance_net, {}
+    net = network.enhance_net
+    found: dict[str, Tensor] = {}
     hooks = []
 
     def watch(module: nn.Module, name: str) -> None:

@@ -1,0 +1,221 @@
+"""Training pairs in memory: folders laid out {vi,ir,label}/NAME and generated scenes, and how they vary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from models.losses import IGNORE, fusion_target
+from paif_ros.thermal import PercentileRange, to_uint8
+from scenes import CONDITIONS, Scene, SceneConfig
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    """A registered pair with its mask.
+
+    Attributes:
+        name: where it came from.
+        visible: uint8 [H, W, 3] RGB.
+        thermal: uint8 [H, W].
+        label: uint8 [H, W] class ids, 255 where unknown.
+    """
+
+    name: str
+    visible: Bytes
+    thermal: Bytes
+    label: Bytes
+
+
+def _read(path: Path, flags: int) -> Bytes:
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        msg = f'{path} is not a picture that OpenCV reads'
+        raise ValueError(msg)
+    return picture.astype(np.uint8, copy=False)
+
+
+def _read_label(path: Path, classes: int) -> Bytes:
+    """Read class ids: the index of a palette picture, not its colours."""
+    from PIL import Image
+
+    label = np.asarray(Image.open(path))
+    unknown = set(np.unique(label).tolist()) - set(range(classes)) - {IGNORE}
+    if label.ndim != 2 or unknown:
+        msg = f'{path}: ids {sorted(unknown)} in {label.ndim} dimensions; allowed are 0 to {classes - 1} and {IGNORE}'
+        raise ValueError(msg)
+    return label.astype(np.uint8)
+
+
+def read_folder(folder: Path, classes: int) -> list[LabelledPair]:
+    """Read all pairs of a folder laid out as {vi,ir,label}/NAME.
+
+    Raises:
+        FileNotFoundError: a folder is missing, or a name lacks its partner.
+        ValueError: a picture can't be read, sizes differ, or a label holds an id out of range.
+    """
+    paths = [{path.stem: path for path in (folder / kind).glob('*')} for kind in ('vi', 'ir', 'label')]
+    if not paths[0]:
+        msg = f'{folder} has no pictures in vi/: expected {{vi,ir,label}}/NAME'
+        raise FileNotFoundError(msg)
+    lonely = set.union(*map(set, paths)) - set.intersection(*map(set, paths))
+    if lonely:
+        msg = f'{folder}: {len(lonely)} names lack a partner in vi, ir or label, such as {sorted(lonely)[0]!r}'
+        raise FileNotFoundError(msg)
+    pairs = []
+    for name in sorted(paths[0]):
+        visible = cv2.cvtColor(_read(paths[0][name], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8)
+        thermal = _read(paths[1][name], cv2.IMREAD_GRAYSCALE)
+        label = _read_label(paths[2][name], classes)
+        if not visible.shape[:2] == thermal.shape == label.shape:
+            msg = f'{folder}: {name} has sizes {visible.shape[:2]}, {thermal.shape}, {label.shape}; they must be equal'
+            raise ValueError(msg)
+        pairs.append(LabelledPair(f'{folder.name}/{name}', visible, thermal, label))
+    return pairs
+
+
+def generate(seeds: Sequence[int], frames: int, height: int = 480, width: int = 640) -> list[LabelledPair]:
+    """Draw generated scenes, all conditions in turn; the thermal picture as the node's AGC shows it.
+
+    Args:
+        seeds: one scene each; the demo uses seed 0, training 1000 and up, evaluation 500 to 999.
+        frames: frames of each scene, spread over 10 seconds.
+        height: of the pictures in pixels.
+        width: of the pictures in pixels.
+    """
+    pairs = []
+    for number, seed in enumerate(tqdm(seeds, desc='scenes', unit='scene', mininterval=5)):
+        condition = CONDITIONS[number % len(CONDITIONS)]
+        scene = Scene(SceneConfig(seed=seed, condition=condition, height=height, width=width))
+        for step in range(frames):
+            frame = scene.frame(step * 100 // frames)
+            thermal = to_uint8(frame.thermal, PercentileRange())
+            pairs.append(LabelledPair(f'{condition}/{seed}/{frame.index}', frame.visible, thermal, frame.label))
+    return pairs
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training crops vary.
+
+    Attributes:
+        size: (height, width) of a crop in pixels.
+        scale: range of the random resize.
+        mirror: probability of a mirrored crop.
+        tone: largest relative change of contrast, and of brightness as part of the full range.
+        noise: largest standard deviation of added noise in grey levels.
+    """
+
+    size: tuple[int, int] = (256, 320)
+    scale: tuple[float, float] = (0.6, 1.6)
+    mirror: float = 0.5
+    tone: float = 0.3
+    noise: float = 8.0
+
+
+def _tone(picture: Bytes, rng: np.random.Generator, config: Augmentation) -> Bytes:
+    """Change contrast, brightness and gamma, add noise."""
+    gain = 1 + rng.uniform(-config.tone, config.tone)
+    offset = 255 * rng.uniform(-config.tone, config.tone) / 2
+    gamma = 2 ** rng.uniform(-config.tone, config.tone)
+    levels = (np.arange(256) / 255) ** gamma * 255
+    table = np.clip((levels - 128) * gain + 128 + offset, 0, 255).astype(np.uint8)
+    noise = rng.normal(0, rng.uniform(0, config.noise), picture.shape).astype(np.int16)
+    return np.clip(table[picture] + noise, 0, 255).astype(np.uint8)
+
+
+def augment(pair: LabelledPair, rng: np.random.Generator, config: Augmentation) -> LabelledPair:
+    """Cut a random resized crop out of a pair and vary its tones; both modalities move together."""
+    height, width = config.size
+    rows, cols = pair.label.shape
+    least = max(height / rows, width / cols)
+    scale = max(least, rng.uniform(*config.scale))
+    # Cut first, resize after: the same crop for less work.
+    cut_rows, cut_cols = min(rows, round(height / scale)), min(cols, round(width / scale))
+    top, left = rng.integers(0, rows - cut_rows + 1), rng.integers(0, cols - cut_cols + 1)
+    window = np.s_[top : top + cut_rows, left : left + cut_cols]
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    visible = cv2.resize(pair.visible[window], (width, height), interpolation=smooth)
+    thermal = cv2.resize(pair.thermal[window], (width, height), interpolation=smooth)
+    label = cv2.resize(pair.label[window], (width, height), interpolation=cv2.INTER_NEAREST)
+    if rng.random() < config.mirror:
+        visible, thermal, label = visible[:, ::-1], thermal[:, ::-1], label[:, ::-1]
+    return LabelledPair(
+        pair.name, _tone(visible.astype(np.uint8), rng, config), _tone(thermal.astype(np.uint8), rng, config),
+        np.ascontiguousarray(label).astype(np.uint8),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of training pairs.
+
+    Attributes:
+        thermal: float32 [N, 1, H, W] in 0..1.
+        visible: float32 [N, 3, H, W] RGB in 0..1.
+        target: float32 [N, 1, H, W] in 0..1, what fusion is trained towards.
+        label: int64 [N, H, W], 255 ignored.
+    """
+
+    thermal: Tensor
+    visible: Tensor
+    target: Tensor
+    label: Tensor
+
+
+def to_tensors(pairs: Sequence[LabelledPair]) -> Batch:
+    """Stack pairs of one size."""
+    lumas = [cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY).astype(np.uint8) for pair in pairs]
+    targets = [fusion_target(pair.thermal, luma) for pair, luma in zip(pairs, lumas, strict=True)]
+    return Batch(
+        thermal=torch.from_numpy(np.stack([pair.thermal for pair in pairs]))[:, None].float() / 255,
+        visible=torch.from_numpy(np.stack([pair.visible for pair in pairs])).permute(0, 3, 1, 2).float() / 255,
+        target=torch.from_numpy(np.stack(targets))[:, None],
+        label=torch.from_numpy(np.stack([pair.label for pair in pairs])).long(),
+    )
+
+
+class TrainingPairs(Dataset[Batch]):
+    """Random batches out of several sources, each drawn with its own share.
+
+    Item i depends on the seed and i alone, so an interrupted training goes on with the same batches.
+
+    Args:
+        sources: lists of pairs.
+        shares: how often each source is drawn; they sum to 1.
+        batch: pairs in a batch.
+        steps: number of batches.
+        seed: of every draw.
+        config: how crops vary.
+    """
+
+    def __init__(
+        self, sources: Sequence[Sequence[LabelledPair]], shares: Sequence[float], batch: int, steps: int, seed: int,
+        config: Augmentation,
+    ) -> None:
+        self.sources, self.shares = sources, shares
+        self.batch, self.steps, self.seed, self.config = batch, steps, seed, config
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        if not 0 <= step < self.steps:
+            raise IndexError(step)
+        rng = np.random.default_rng((self.seed, step))
+        pairs = []
+        for _ in range(self.batch):
+            source = self.sources[rng.choice(len(self.sources), p=self.shares)]
+            pairs.append(augment(source[rng.integers(len(source))], rng, self.config))
+        return to_tensors(pairs)

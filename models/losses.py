@@ -1,0 +1,97 @@
+"""PAIF's training losses (spec: the active criterion of the official training code)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+IGNORE = 255  # label of pixels that no loss counts
+SSIM_WEIGHT = 1.1
+FUSION_WEIGHT, SEGMENTATION_WEIGHT = 0.1, 4.0  # of the joint loss
+_C1, _C2 = 0.01**2, 0.03**2  # Wang et al. 2004, for a range of 1
+
+
+def _gaussian(size: int = 11, sigma: float = 1.5) -> Tensor:
+    """Return a normalised Gaussian [size]."""
+    offsets = torch.arange(size) - size // 2
+    weights = torch.exp(-offsets.square() / (2 * sigma**2))
+    return weights / weights.sum()
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Mean structural similarity (Wang et al., 2004) with an 11x11 Gaussian window and zero padding.
+
+    Args:
+        x: [N, 1, H, W] in 0..1.
+        y: the same shape.
+
+    Returns:
+        A scalar, 1 for equal pictures.
+    """
+    window = _gaussian().to(x)
+
+    def blur(t: Tensor) -> Tensor:
+        rows = F.conv2d(t, window.view(1, 1, -1, 1), padding=(len(window) // 2, 0))
+        return F.conv2d(rows, window.view(1, 1, 1, -1), padding=(0, len(window) // 2))
+
+    mean_x, mean_y = blur(x), blur(y)
+    var_x = blur(x * x) - mean_x.square()
+    var_y = blur(y * y) - mean_y.square()
+    covariance = blur(x * y) - mean_x * mean_y
+    top = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
+    bottom = (mean_x.square() + mean_y.square() + _C1) * (var_x + var_y + _C2)
+    return (top / bottom).mean()
+
+
+def fusion_loss(fused: Tensor, target: Tensor) -> Tensor:
+    """Return L1 plus 1.1 (1 - SSIM) between the fused luma and its target, both [N, 1, H, W]."""
+    return F.l1_loss(fused, target) + SSIM_WEIGHT * (1 - ssim(fused, target))
+
+
+def segmentation_loss(logits: Tensor, label: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of logits resized to the label.
+
+    Args:
+        logits: [N, classes, h, w].
+        label: int64 [N, H, W]; 255 is ignored.
+        weights: [classes], or None for equal ones.
+    """
+    logits = F.interpolate(logits, label.shape[1:], mode='bilinear', align_corners=False)
+    return F.cross_entropy(logits, label, weights, ignore_index=IGNORE)
+
+
+def saliency(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Global contrast of every pixel: its mean distance to all others (Zhai and Shah, 2006, eq. 7).
+
+    Args:
+        picture: uint8 [H, W].
+
+    Returns:
+        float32 [H, W] in 0..1, the most salient grey level at 1; all 0 on a flat picture.
+    """
+    counts = np.bincount(picture.ravel(), minlength=256).astype(np.float64)
+    levels = np.arange(256)
+    contrast = np.abs(levels[:, None] - levels[None]) @ counts  # [256]
+    top = contrast[counts > 0].max()
+    return (contrast / top if top > 0 else np.zeros(256)).astype(np.float32)[picture]
+
+
+def fusion_target(thermal: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The picture that fusion is trained towards: a saliency-weighted mean of both.
+
+    The paper's own target files are not public; this choice is ours. The weight of the thermal picture
+    is 0.5 + 0.5 (S_thermal - S_luma), as in Ma et al., "Infrared and visible image fusion based on
+    visual saliency map and weighted least square optimization" (2017), eq. 8.
+
+    Args:
+        thermal: uint8 [H, W].
+        luma: uint8 [H, W].
+
+    Returns:
+        float32 [H, W] in 0..1.
+    """
+    weight = 0.5 + 0.5 * (saliency(thermal) - saliency(luma))
+    return ((weight * thermal + (1 - weight) * luma) / 255).astype(np.float32)
