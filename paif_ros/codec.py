@@ -147,7 +147,7 @@ def pack(image: ImageLike, pixels: NDArray[np.uint8], encoding: str) -> None:
     image.width = width
     image.encoding = encoding
     image.is_bigendian = 0
-    image.step = width * (len(tail) or 1) * pixels.itemsize
+    image.step = len(data) // height
     image.data = data
 
 

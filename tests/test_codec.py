@@ -1,0 +1,350 @@
+"""Image messages: every encoding by hand, padding, byte order, malformed ones, and packing."""
+
+import array
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paif_ros import codec
+from paif_ros.codec import decode_thermal, decode_visible, pack
+from paif_ros.errors import ImageFormatError, PaifError
+
+RED, GREEN = (200, 10, 30), (20, 220, 40)
+
+VISIBLE = {
+    'rgb8': (bytes((200, 10, 30, 20, 220, 40)), [[RED, GREEN]]),
+    'bgr8': (bytes((30, 10, 200, 40, 220, 20)), [[RED, GREEN]]),
+    'rgba8': (bytes((200, 10, 30, 7, 20, 220, 40, 9)), [[RED, GREEN]]),
+    'bgra8': (bytes((30, 10, 200, 7, 40, 220, 20, 9)), [[RED, GREEN]]),
+    'mono8': (bytes((0, 255)), [[(0, 0, 0), (255, 255, 255)]]),
+    '8UC1': (bytes((3, 4)), [[(3, 3, 3), (4, 4, 4)]]),
+}
+THERMAL = {
+    'mono8': (bytes((0, 255)), [[0, 255]], np.uint8),
+    '8UC1': (bytes((3, 4)), [[3, 4]], np.uint8),
+    'mono16': (bytes((0x34, 0x12, 0xFF, 0x00)), [[0x1234, 255]], np.uint16),
+    '16UC1': (bytes((0x01, 0x00, 0x00, 0x80)), [[1, 0x8000]], np.uint16),
+}
+
+
+def message(encoding, data, height=1, width=2, step=None, is_bigendian=0):
+    """Return a duck-typed image, with packed rows unless told otherwise."""
+    return SimpleNamespace(
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=is_bigendian,
+        step=len(data) // height if step is None else step,
+        data=array.array('B', data),
+    )
+
+
+@pytest.mark.parametrize('encoding', VISIBLE)
+def test_visible_values(encoding):
+    data, expected = VISIBLE[encoding]
+    pixels = decode_visible(message(encoding, data))
+    assert pixels.dtype == np.uint8
+    assert pixels.tolist() == [[list(pixel) for pixel in row] for row in expected]
+
+
+@pytest.mark.parametrize('encoding', THERMAL)
+def test_thermal_values(encoding):
+    data, expected, dtype = THERMAL[encoding]
+    counts = decode_thermal(message(encoding, data))
+    assert counts.dtype == dtype
+    assert counts.dtype.isnative
+    assert counts.tolist() == expected
+
+
+@pytest.mark.parametrize('encoding', ['mono16', '16UC1'])
+def test_big_endian_counts_come_out_native(encoding):
+    counts = decode_thermal(message(encoding, bytes((0x12, 0x34, 0, 255)), is_bigendian=1))
+    assert counts.dtype == np.uint16
+    assert counts.dtype.isnative
+    assert counts.tolist() == [[0x1234, 255]]
+
+
+@pytest.mark.parametrize('encoding', VISIBLE)
+def test_byte_order_means_nothing_to_bytes(encoding):
+    data, _ = VISIBLE[encoding]
+    little, big = (decode_visible(message(encoding, data, is_bigendian=b)) for b in (0, 1))
+    np.testing.assert_array_equal(little, big)
+
+
+@pytest.mark.parametrize('is_bigendian', [0, 1])
+@pytest.mark.parametrize('padding', [2, 6, 64])
+@pytest.mark.parametrize('encoding', [*VISIBLE, *THERMAL])
+def test_row_padding_is_skipped(encoding, padding, is_bigendian):
+    thermal = encoding in ('mono16', '16UC1')
+    row = (THERMAL if thermal else VISIBLE)[encoding][0]
+    decode = decode_thermal if thermal else decode_visible
+    packed = decode(message(encoding, row * 3, height=3, is_bigendian=is_bigendian))
+    padded = (row + b'\xee' * padding) * 3
+    np.testing.assert_array_equal(
+        decode(message(encoding, padded, height=3, is_bigendian=is_bigendian)), packed
+    )
+
+
+def test_views_share_the_message_bytes():
+    colour, grey = message('rgb8', bytes(range(24)), 2, 4), message('mono8', bytes(8), 2, 4)
+    deep = message('mono16', bytes(20), 2, 4, step=10)
+    for decode, image in ((decode_visible, colour), (decode_thermal, grey), (decode_thermal, deep)):
+        pixels = decode(image)
+        assert np.shares_memory(pixels, np.frombuffer(image.data, np.uint8))
+        assert not pixels.flags.writeable
+    image = deep
+    image.data[10] = 42
+    assert decode_thermal(image)[1, 0] == 42
+
+
+@pytest.mark.parametrize('kind', [bytes, bytearray, memoryview, 'ndarray'])
+def test_other_buffers_are_accepted(kind):
+    image = message('rgb8', bytes(range(6)))
+    raw = bytes(image.data)
+    image.data = np.frombuffer(raw, np.uint8) if kind == 'ndarray' else kind(raw)
+    assert decode_visible(image).ravel().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_odd_address_is_read():
+    image = message('mono16', bytes(4))
+    image.data = memoryview(b'\0\x34\x12\x78\x56')[1:]
+    assert decode_thermal(image).tolist() == [[0x1234, 0x5678]]
+
+
+MALFORMED = {
+    'encoding': ['', 'RGB8', '8UC3', '32FC1', 'nv12', 'jpeg', None, 8, b'rgb8', ['rgb8']],
+    'height': [0, -1, 8192, 2**32, 1.0, None, '1', np.float32(1)],
+    'width': [0, -1, 8192, 2**64, 2.0, None],
+    'step': [0, 5, -6, 2**63, None, 6.0],
+    'is_bigendian': [2, -1, 255, None, 'no', 0.0],
+    'data': [
+        b'', bytes(5), bytes(7), None, 6, 'abcdef', [1, 2, 3, 4, 5, 6], (0,) * 6,
+        array.array('b', bytes(6)), array.array('H', bytes(6)), np.zeros(6, np.float32),
+        np.zeros((1, 6), np.uint8), np.zeros(12, np.uint8)[::2], np.zeros((), np.uint8),
+        np.array([None] * 6), np.zeros(6, 'datetime64[s]'),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'), [(field, value) for field, values in MALFORMED.items() for value in values]
+)
+def test_malformed_fields_are_named(field, value):
+    image = message('rgb8', bytes(6))
+    setattr(image, field, value)
+    with pytest.raises(ImageFormatError) as caught:
+        decode_visible(image)
+    assert caught.value.field == field
+    assert isinstance(caught.value, PaifError)
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'named'),
+    [('height', 2, 'data'), ('width', 3, 'step'), ('step', 7, 'data'), ('step', 12, 'data')],
+)
+def test_fields_that_disagree_are_malformed(field, value, named):
+    image = message('rgb8', bytes(6))
+    setattr(image, field, value)
+    with pytest.raises(ImageFormatError) as caught:
+        decode_visible(image)
+    assert caught.value.field == named
+
+
+def test_odd_step_of_16_bit_is_refused():
+    with pytest.raises(ImageFormatError, match='multiple of 2'):
+        decode_thermal(message('mono16', bytes(10), height=2))
+
+
+def test_size_limit_comes_before_the_data():
+    image = message('mono8', b'', height=8191, width=8191, step=40_000)
+    with pytest.raises(ImageFormatError) as caught:
+        decode_thermal(image)
+    assert caught.value.field == 'step'
+
+
+def test_fuzz_ends_in_an_array_or_the_error():
+    rng = np.random.default_rng(20)
+    encodings = [*codec._LAYOUT, 'nv12', '8UC3', '', 'mono', None]
+    odd = [0, 1, 2, 3, -1, 255, 8191, 8192, 2**31, 2**32 - 1, 2**64, None, 1.5, 'x', np.uint32(4)]
+    odd_data = [None, 'x', [1], b'', array.array('H', [1]), np.zeros((2, 2)), memoryview(b'abcd')]
+    good = bad = 0
+    for _ in range(20_000):
+        encoding = encodings[rng.integers(len(encodings))]
+        channels, size = codec._LAYOUT.get(encoding, (1, 1))
+        height, width = (2 * int(side) for side in rng.integers(1, 6, 2))
+        step = width * channels * size + int(rng.integers(3)) * size
+        big = int(rng.integers(2))
+        image = message(encoding, bytes(step * height), height, width, is_bigendian=big)
+        for _ in range(rng.integers(3)):
+            field = ('height', 'width', 'step', 'is_bigendian', 'data', 'cut')[rng.integers(6)]
+            if field == 'cut':
+                length = max(0, step * height + int(rng.integers(-3, 4)))
+                image.data = array.array('B', bytes(length))
+            elif field == 'data':
+                image.data = odd_data[rng.integers(len(odd_data))]
+            else:
+                setattr(image, field, odd[rng.integers(len(odd))])
+        for decode, dtypes, tail in (
+            (decode_visible, ('uint8',), (3,)),
+            (decode_thermal, ('uint8', 'uint16'), ()),
+        ):
+            try:
+                pixels = decode(image)
+            except ImageFormatError:
+                bad += 1
+                continue
+            good += 1
+            assert pixels.dtype in dtypes
+            assert pixels.shape == (image.height, image.width, *tail)
+    assert good > 5_000
+    assert bad > 5_000
+
+
+def tiled(tile, height=6, width=6):
+    """Return a Bayer mosaic of a scene of one colour: red 200, green 100, blue 50."""
+    level = {'r': 200, 'g': 100, 'b': 50}
+    square = np.array([level[c] for c in tile], np.uint8).reshape(2, 2)
+    return np.tile(square, (height // 2, width // 2))
+
+
+class TestRareEncodings:
+    @pytest.fixture(autouse=True)
+    def _library(self):
+        pytest.importorskip('rosbags.image', reason='rosbags-image is not installed')
+
+    @pytest.mark.parametrize('tile', ['rggb', 'bggr', 'gbrg', 'grbg'])
+    def test_bayer(self, tile):
+        mosaic = np.pad(tiled(tile), ((0, 0), (0, 4)))  # with padding, which the library ignores
+        pixels = decode_visible(message(f'bayer_{tile}8', mosaic.tobytes(), 6, 6, step=10))
+        assert pixels.shape == (6, 6, 3)
+        assert pixels[2:4, 2:4].reshape(-1, 3).tolist() == [[200, 100, 50]] * 4
+
+    @pytest.mark.parametrize('is_bigendian', [0, 1])
+    def test_16_bit_bayer_in_both_byte_orders(self, is_bigendian):
+        mosaic = (tiled('rggb').astype(np.uint16) * 257).astype('>u2' if is_bigendian else '<u2')
+        image = message('bayer_rggb16', mosaic.tobytes(), 6, 6, is_bigendian=is_bigendian)
+        np.testing.assert_allclose(decode_visible(image)[2:4, 2:4].reshape(-1, 3),
+                                   [[200, 100, 50]] * 4, atol=1)  # fmt: skip
+
+    @pytest.mark.parametrize('encoding', ['uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2'])
+    def test_yuv_grey(self, encoding):
+        # Luma 128 of the range 16 to 235 is (128 - 16) * 255 / 219 = 130.
+        pair = (128, 128, 128, 128)
+        pixels = decode_visible(message(encoding, bytes(pair) * 2, 2, 2))
+        np.testing.assert_allclose(pixels, np.full((2, 2, 3), 130), atol=1)
+
+    @pytest.mark.parametrize('is_bigendian', [0, 1])
+    def test_16_bit_colour(self, is_bigendian):
+        data = np.array([65535, 0, 257 * 100] * 2, '>u2' if is_bigendian else '<u2').tobytes()
+        pixels = decode_visible(message('rgb16', data, is_bigendian=is_bigendian))
+        np.testing.assert_allclose(pixels, [[[255, 0, 100]] * 2], atol=1)
+
+    def test_false_colour_thermal_becomes_luma(self):
+        data = bytes((255, 255, 255, 255, 0, 0))
+        np.testing.assert_allclose(decode_thermal(message('rgb8', data)), [[255, 76]], atol=1)
+
+
+def test_missing_libraries_are_named(monkeypatch):
+    def absent(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(codec, 'import_module', absent)
+    with pytest.raises(ImageFormatError, match='cv_bridge.*rosbags-image'):
+        decode_visible(message('bayer_rggb8', bytes(4), 2, 2))
+
+
+def bridge(convert):
+    """Return a stand-in for the module cv_bridge."""
+    module = ModuleType('cv_bridge')
+    module.CvBridge = lambda: SimpleNamespace(imgmsg_to_cv2=convert)
+    return module
+
+
+def test_cv_bridge_gets_packed_rows_in_native_order(monkeypatch):
+    seen = []
+
+    def convert(image, target):
+        seen.append((image, target))
+        return np.zeros((image.height, image.width, 3), np.uint8)
+
+    monkeypatch.setitem(sys.modules, 'cv_bridge', bridge(convert))
+    big = np.array([[1, 2, 99], [3, 4, 99]], '>u2').tobytes()
+    decode_visible(message('mono16', big, 2, 2, is_bigendian=1))
+    image, target = seen[0]
+    assert (target, image.step, image.is_bigendian) == ('rgb8', 4, int(sys.byteorder == 'big'))
+    assert np.frombuffer(image.data, np.uint16).tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize('answer', ['raise', np.zeros((2, 2)), np.zeros((3, 2, 3), np.uint8), None])
+def test_a_failing_library_is_a_format_error(monkeypatch, answer):
+    def convert(image, target):
+        if isinstance(answer, str):
+            raise RuntimeError(target)
+        return answer
+
+    monkeypatch.setitem(sys.modules, 'cv_bridge', bridge(convert))
+    with pytest.raises(ImageFormatError, match='bayer_rggb8'):
+        decode_visible(message('bayer_rggb8', bytes(4), 2, 2))
+
+
+def blank():
+    return message('', b'', step=0)
+
+
+@given(
+    height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99),
+    contiguous=st.booleans(),
+)  # fmt: skip
+def test_pack_and_decode_return_the_same(height, width, seed, contiguous):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    pixels = pixels if contiguous else pixels[:, ::-1]
+    image = blank()
+    pack(image, pixels, 'rgb8')
+    assert (image.height, image.width, image.step) == (height, width, width * 3)
+    np.testing.assert_array_equal(decode_visible(image), pixels)
+    pack(image, pixels[..., 0], 'mono8')
+    assert (image.encoding, image.is_bigendian, image.step) == ('mono8', 0, width)
+    np.testing.assert_array_equal(decode_thermal(image), pixels[..., 0])
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'encoding'),
+    [
+        (np.zeros((2, 2, 3), np.uint8), 'bgr8'),
+        (np.zeros((2, 2, 3), np.uint8), 'mono8'),
+        (np.zeros((2, 2), np.uint8), 'rgb8'),
+        (np.zeros((2, 2, 4), np.uint8), 'rgb8'),
+        (np.zeros((2, 2), np.uint16), 'mono8'),
+        (np.zeros((0, 2), np.uint8), 'mono8'),
+        (np.zeros((2, 8192), np.uint8), 'mono8'),
+    ],
+)
+def test_pack_refuses_what_does_not_fit(pixels, encoding):
+    image = blank()
+    with pytest.raises(ImageFormatError):
+        pack(image, pixels, encoding)
+    assert image.encoding == ''
+
+
+def test_real_messages_round_trip_by_buffer():
+    messages = pytest.importorskip('sensor_msgs.msg', reason='no ROS messages installed here')
+    pixels = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
+    image = messages.Image()
+    image.header.frame_id = 'camera'
+    pack(image, pixels, 'rgb8')
+    assert isinstance(image.data, array.array)
+    assert image.header.frame_id == 'camera'
+    decoded = decode_visible(image)
+    assert np.shares_memory(decoded, np.frombuffer(image.data, np.uint8))
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+def test_packing_hands_over_an_array_of_bytes():
+    image = blank()
+    pack(image, np.zeros((2, 2), np.uint8), 'mono8')
+    assert type(image.data) is array.array
+    assert image.data.typecode == 'B'
