@@ -33,6 +33,7 @@ class DropReason(str, Enum):
     SUPERSEDED = 'superseded'  # a newer pair took its place before the model was free
     MALFORMED = 'malformed'
     ENGINE_ERROR = 'engine_error'
+    NO_SUBSCRIBER = 'no_subscriber'  # nobody listens, so nothing was computed
     SHUTDOWN = 'shutdown'
 
     def __str__(self) -> str:

@@ -1,0 +1,94 @@
+"""What the node asks of an inference engine, and nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paif_ros.contract import ModelCard
+from paif_ros.errors import EngineError
+
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says about one pair, at the model's input size.
+
+    Attributes:
+        fused: uint8 [H, W, 3] RGB, 0 to 255.
+        mask: uint8 [H, W], class ids.
+    """
+
+    fused: U8
+    mask: U8
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What was loaded, for the log and for diagnostics.
+
+    Attributes:
+        backend: the engine's name, such as 'onnxruntime'.
+        provider: what computes, such as 'CPUExecutionProvider'.
+        reason: why this provider was chosen, in words.
+        card: the metadata of the model file.
+    """
+
+    backend: str
+    provider: str
+    reason: str
+    card: ModelCard
+
+
+class Engine(Protocol):
+    """A loaded network. All three methods are called from one thread at a time."""
+
+    def load(self) -> EngineInfo:
+        """Read the model file, check it against the contract, and warm it up.
+
+        Raises:
+            EngineError: the file can't be read or run.
+            EngineMismatch: the file does not keep the contract.
+        """
+
+    def infer(self, visible: U8, thermal: U8) -> Prediction:
+        """Run one pair.
+
+        Args:
+            visible: uint8 [H, W, 3] RGB, 0 to 255, at the model's input size.
+            thermal: uint8 [H, W], 0 to 255, at the model's input size.
+
+        Returns:
+            The fused picture and the mask, at the same size.
+
+        Raises:
+            EngineError: the engine is not loaded, the input is not as above, or the run failed.
+        """
+
+    def close(self) -> None:
+        """Free everything. Closing twice, or before loading, does nothing."""
+
+
+def check_inputs(backend: str, visible: U8, thermal: U8, size: tuple[int, int]) -> None:
+    """Refuse inputs that an engine would only answer with an error of its own library.
+
+    Args:
+        backend: name for the message.
+        visible: what `infer` was given.
+        thermal: what `infer` was given.
+        size: (height, width) of the model.
+
+    Raises:
+        EngineError: a dtype or shape differs from what `Engine.infer` asks for.
+    """
+    for name, array, shape in (('visible', visible, (*size, 3)), ('thermal', thermal, size)):
+        if array.dtype != np.uint8 or array.shape != shape:
+            raise EngineError(
+                backend,
+                f'input {name} is {array.dtype} {list(array.shape)}, '
+                f'this model takes uint8 {list(shape)}; resize it first',
+            )

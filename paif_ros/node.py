@@ -1,0 +1,300 @@
+"""The fusion node: two cameras in, fused pictures and masks out, on a ROS 2 graph.
+
+The executor's thread only pairs frames and leaves the newest pair in a mailbox of one slot. A
+worker thread takes it from there, so a slow network delays nothing but itself and latency can't
+build up. No input stops the node: whatever fails is counted, said at most every few seconds, and
+the next pair goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic_ns
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, Image
+
+from paif_ros.accounting import DropReason, Source
+from paif_ros.diagnostics import Moment, status
+from paif_ros.engines import EngineInfo, make_engine
+from paif_ros.errors import ImageFormatError, PaifError
+from paif_ros.mailbox import Mailbox
+from paif_ros.pairing import Frame, Pair, Pairer
+from paif_ros.pipeline import Pipeline, Settings
+from paif_ros.ros_outputs import CameraInfos, OutputTopics
+from paif_ros.ros_parameters import NodeParameters
+from paif_ros.statistics import StageTimes, Statistics
+from paif_ros.thermal import PercentileRange
+
+JOIN_SECONDS = 1.0  # how long a stop waits for the pair in work; two seconds are promised in all
+NO_PAIR_NS = 2 * 10**9
+THROTTLE_SECONDS = 5.0
+TOPICS = {Source.VISIBLE: 'color/image_raw', Source.THERMAL: 'thermal/image_raw'}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A pair on its way to the worker, and the monotonic nanoseconds when it was made."""
+
+    pair: Pair[Image]
+    made: int
+
+
+class FusionNode(Node):
+    """Subscribes, pairs, hands over to the worker, reports.
+
+    Args:
+        name: the node's name.
+
+    Raises:
+        PaifError: a parameter is not allowed, or no engine suits the model file.
+    """
+
+    def __init__(self, name: str = 'fusion') -> None:
+        super().__init__(name)
+        self._parameters = NodeParameters(self)
+        start = self._parameters.current
+        engine = start.engine
+        self._pipeline = Pipeline(
+            make_engine(engine.backend, start.model_path, engine.threads, engine.provider)
+        )
+        self._engine: EngineInfo | None = None  # set by the worker once loaded
+        self.failure: PaifError | None = None  # set by the worker if it can't load
+
+        self._statistics = Statistics()
+        self._pairer: Pairer[Image] = Pairer(
+            round(start.sync.slop * 1e9),
+            start.sync.queue_size,
+            lambda frame, reason: self._statistics.frame_dropped(frame.source, reason),
+        )
+        self._mailbox: Mailbox[_Job] = Mailbox()
+        self._stopping = False
+        self._infos = CameraInfos()
+        self._outputs = OutputTopics(self, start.output.queue_size)
+        self._first_frame: int | None = None
+
+        for source, topic in TOPICS.items():
+            self.create_subscription(
+                Image, topic, partial(self._receive, source), qos_profile_sensor_data
+            )
+        self.create_subscription(
+            CameraInfo, 'color/camera_info', self._infos.add, qos_profile_sensor_data
+        )
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._reported = self._count()
+        self.create_timer(
+            1.0 / start.diagnostics.rate,
+            self._report,
+            # Reports even while /clock stands still.
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        # A daemon, so that a network stuck in native code can't keep the process alive.
+        self._worker = threading.Thread(target=self._work, name='worker', daemon=True)
+        self._worker.start()
+
+    # ---- executor's thread
+
+    def _receive(self, source: Source, image: Image) -> None:
+        received = monotonic_ns()
+        stamp = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec
+        self._first_frame = self._first_frame or received
+        self._statistics.frame_received(source)
+        for pair in self._pairer.push(Frame(source, stamp, received, image)):
+            self._statistics.pair_made(pair.skew)
+            if self._mailbox.put(_Job(pair, monotonic_ns())) is not None:
+                self._statistics.pair_lost(DropReason.SUPERSEDED)
+
+    def _report(self) -> None:
+        self._warn_without_pairs()
+        if self._engine is not None:
+            self._publish_diagnostics(self._engine)
+
+    def _publish_diagnostics(self, engine: EngineInfo, last_words: str = '') -> None:
+        now = self._count()
+        state = status(now, self._reported, engine)
+        self._reported = now
+        ok = state.ok or bool(last_words)
+        message = DiagnosticArray(
+            status=[
+                DiagnosticStatus(
+                    level=DiagnosticStatus.OK if ok else DiagnosticStatus.WARN,
+                    name=f'{self.get_fully_qualified_name()}: fusion',
+                    message=last_words or state.message,
+                    hardware_id=engine.provider,
+                    values=[KeyValue(key=key, value=value) for key, value in state.values],
+                )
+            ]
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _count(self) -> Moment:
+        waiting = {source: self._pairer.pending(source) for source in Source}
+        return Moment(monotonic_ns(), waiting, self._statistics.snapshot())
+
+    def _warn_without_pairs(self) -> None:
+        """Say once why frames arrive and nothing comes out."""
+        waited = self._first_frame is not None and monotonic_ns() - self._first_frame > NO_PAIR_NS
+        counted = self._statistics.snapshot()
+        if not waited or counted.pairs:
+            return
+        silent = [topic for source, topic in TOPICS.items() if not counted.frames.received[source]]
+        if silent:
+            text = (
+                f'no frames on {self.resolve_topic_name(silent[0])}: check that it is published. '
+                'Large images between processes are lost with the defaults of Fast DDS: set '
+                'FASTDDS_DEFAULT_PROFILES_FILE to config/fastdds_shm.xml on both sides'
+            )
+        else:
+            skews = sorted(abs(skew) / 1e9 for skew in self._pairer.last_skews)
+            near = f'{skews[0]:.3f} to {skews[-1]:.3f} s' if skews else 'by nothing known'
+            text = (
+                f'both cameras send but no frames pair: their stamps differ by {near}, sync.slop '
+                f'is {self._parameters.current.sync.slop} s. Raise it or set the clocks'
+            )
+        self.get_logger().warning(text, once=True)
+
+    # ---- worker's thread
+
+    def _work(self) -> None:
+        if not self._load():
+            return
+        while not self._mailbox.closed:
+            job = self._mailbox.get(timeout=1.0)
+            if job is None:
+                continue
+            try:
+                self._fuse(job)
+            except ImageFormatError as err:
+                self._statistics.pair_lost(DropReason.MALFORMED)
+                self.get_logger().warning(
+                    f'pair dropped: {err}', throttle_duration_sec=THROTTLE_SECONDS
+                )
+            except Exception as err:  # the next pair may do better, whatever this was
+                self._statistics.pair_lost(DropReason.ENGINE_ERROR)
+                self.get_logger().error(
+                    f'pair dropped: {type(err).__name__}: {err}',
+                    throttle_duration_sec=THROTTLE_SECONDS,
+                )
+        self._pipeline.close()
+
+    def _load(self) -> bool:
+        try:
+            info = self._pipeline.load()
+        except PaifError as err:
+            self.failure = err
+            return False
+        card = info.card
+        self.get_logger().info(
+            f'ready: {card.network} {card.variant} at {card.input_size[1]}x{card.input_size[0]} '
+            f'with {len(card.classes)} classes on {info.backend} {info.provider} ({info.reason})'
+        )
+        self._engine = info
+        return True
+
+    def _fuse(self, job: _Job) -> None:
+        taken = monotonic_ns()
+        wanted = self._outputs.wanted()
+        if wanted is None:
+            self._statistics.pair_lost(DropReason.NO_SUBSCRIBER)
+            return
+        pair, values = job.pair, self._parameters.current
+        thermal = values.thermal
+        settings = Settings(
+            PercentileRange(thermal.low_percentile, thermal.high_percentile, thermal.min_span),
+            values.overlay.alpha,
+        )
+        visible = pair.visible.payload
+        result = self._pipeline.run(visible, pair.thermal.payload, wanted, settings)
+        computed = monotonic_ns()
+        info = self._infos.find(visible.header)
+        outgoing = self._outputs.pack(visible.header, result, info)
+        packed = monotonic_ns()
+        if self._stopping:
+            return  # `stop` counts it
+        for publisher, message in outgoing:
+            publisher.publish(message)
+        done = monotonic_ns()
+        times = StageTimes(
+            pairing=job.made - pair.received,
+            waiting=taken - job.made,
+            decode=result.decode,
+            inference=result.inference,
+            convert=result.convert + packed - computed,
+            publish=done - packed,
+            total=done - pair.received,
+        )
+        self._statistics.pair_fused(times)
+
+    # ---- the end
+
+    def stop(self) -> bool:
+        """Stop the worker, count what is left, send the last diagnostics.
+
+        Returns:
+            Whether the worker has ended; False where it is still in native code.
+        """
+        self._stopping = True
+        self._mailbox.close()
+        self._worker.join(JOIN_SECONDS)
+        self._pairer.flush(DropReason.SHUTDOWN)
+        self._statistics.close()
+        if self._engine is not None:
+            self._publish_diagnostics(self._engine, 'stopped')
+            self._diagnostics.wait_for_all_acked(Duration(seconds=0.3))
+        return not self._worker.is_alive()
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until SIGINT or SIGTERM. Exits with 0, or 1 where it can't start."""
+    sys.exit(_run(args))
+
+
+def _run(args: list[str] | None) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    # rclpy's own handlers would end the context before the last diagnostics are out.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = FusionNode()
+    except PaifError as err:
+        rclpy.logging.get_logger('fusion').fatal(str(err))
+        rclpy.try_shutdown()
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stop.is_set() and node.failure is None:
+            executor.spin_once(timeout_sec=0.1)  # signals are seen between two waits
+    except ExternalShutdownException:
+        pass
+    ended = node.stop()
+    if node.failure is not None:
+        node.get_logger().fatal(str(node.failure))
+    code = 1 if node.failure is not None else 0
+    if not ended:
+        # Leaving Python under a thread that runs native code can crash; there is nothing to save.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return code
+
+
+if __name__ == '__main__':
+    main()

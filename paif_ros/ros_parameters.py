@@ -1,0 +1,82 @@
+"""The parameters of parameters.yaml on a ROS 2 node: declared once, changes checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+from paif_ros.errors import ParameterError
+from paif_ros.parameters import Parameters, Spec, specs
+
+
+class NodeParameters:
+    """Declares every parameter on a node and holds their present values.
+
+    `current` is replaced as a whole by each accepted change, so another thread that reads it once
+    per pair always has values that belong together.
+
+    Args:
+        node: the node that owns the parameters.
+
+    Raises:
+        ParameterError: a value given at start is not allowed.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._specs = specs()
+        self._values = {spec.name: _declare(node, spec) for spec in self._specs.values()}
+        self.current = Parameters.from_values(self._values)
+        node.add_on_set_parameters_callback(self._change)
+
+    def _change(self, changes: list[Any]) -> SetParametersResult:
+        values = dict(self._values)
+        try:
+            for change in changes:
+                if change.name in self._specs:  # others, such as use_sim_time, are rclpy's
+                    self._specs[change.name].check(change.value)
+                    values[change.name] = change.value
+        except ParameterError as err:
+            return SetParametersResult(successful=False, reason=str(err))
+        self._values = values
+        self.current = Parameters.from_values(values)
+        return SetParametersResult(successful=True)
+
+
+def _declare(node: Node, spec: Spec) -> Any:
+    try:
+        value = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
+    except (InvalidParameterTypeException, InvalidParameterValueException) as err:
+        raise ParameterError(spec.name, _given(node, spec), spec.allowed) from err
+    spec.check(value)
+    return value
+
+
+def _given(node: Node, spec: Spec) -> object:
+    # The exceptions of rclpy hold the value only inside a sentence that differs by version.
+    overrides = getattr(node, '_parameter_overrides', {})
+    return overrides[spec.name].value if spec.name in overrides else spec.default
+
+
+def _descriptor(spec: Spec) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        description=spec.description,
+        additional_constraints=spec.allowed,
+        read_only=spec.read_only,
+    )
+    if spec.bounds and spec.type == 'double':
+        low, high = spec.bounds
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(low), to_value=float(high))
+        ]
+    elif spec.bounds:
+        low, high = spec.bounds
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return descriptor
