@@ -31,7 +31,7 @@ THERMAL = {
 }
 
 
-def message(encoding, data, height=1, width=2, step=None, is_bigendian=0):
+def message(encoding, data, height=1, width=2, *, step=None, is_bigendian=0):
     """Return a duck-typed image, with packed rows unless told otherwise."""
     return SimpleNamespace(
         height=height,
@@ -92,7 +92,11 @@ def test_row_padding_is_skipped(encoding, padding, is_bigendian):
 def test_views_share_the_message_bytes():
     colour, grey = message('rgb8', bytes(range(24)), 2, 4), message('mono8', bytes(8), 2, 4)
     deep = message('mono16', bytes(20), 2, 4, step=10)
-    for decode, image in ((decode_visible, colour), (decode_thermal, grey), (decode_thermal, deep)):
+    for decode, image in (
+        (decode_visible, colour),
+        (decode_thermal, grey),
+        (decode_thermal, deep),
+    ):
         pixels = decode(image)
         assert np.shares_memory(pixels, np.frombuffer(image.data, np.uint8))
         assert not pixels.flags.writeable
@@ -253,7 +257,7 @@ def test_missing_libraries_are_named(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(codec, 'import_module', absent)
-    with pytest.raises(ImageFormatError, match='cv_bridge.*rosbags-image'):
+    with pytest.raises(ImageFormatError, match=r'cv_bridge.*rosbags-image'):
         decode_visible(message('bayer_rggb8', bytes(4), 2, 2))
 
 
@@ -279,7 +283,9 @@ def test_cv_bridge_gets_packed_rows_in_native_order(monkeypatch):
     assert np.frombuffer(image.data, np.uint16).tolist() == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize('answer', ['raise', np.zeros((2, 2)), np.zeros((3, 2, 3), np.uint8), None])
+@pytest.mark.parametrize(
+    'answer', ['raise', np.zeros((2, 2)), np.zeros((3, 2, 3), np.uint8), None]
+)
 def test_a_failing_library_is_a_format_error(monkeypatch, answer):
     def convert(image, target):
         if isinstance(answer, str):
