@@ -1,0 +1,139 @@
+"""Start the fusion node: `ros2 launch paif_ros fusion.launch.py`, see its `--show-args`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+# Whoever sets one of these has chosen how Fast DDS talks.
+FASTDDS_CHOICES = (
+    'FASTDDS_DEFAULT_PROFILES_FILE',
+    'FASTRTPS_DEFAULT_PROFILES_FILE',
+    'FASTDDS_BUILTIN_TRANSPORTS',
+)
+OUTPUTS = ('fused/image', 'fused/camera_info', 'segmentation/mask', 'segmentation/overlay')
+
+
+def arguments(share: Path) -> list[DeclareLaunchArgument]:
+    """Return every argument with its default and description."""
+    model = share / 'models' / 'paif_small.onnx'
+    flag = ['true', 'false']
+    return [
+        DeclareLaunchArgument(
+            'model_path',
+            default_value=str(model) if model.is_file() else '',
+            description='ONNX model. Empty takes model_path of params_file.',
+        ),
+        DeclareLaunchArgument(
+            'params_file',
+            default_value=str(share / 'config' / 'fusion.yaml'),
+            description='YAML file with the parameters of the node.',
+        ),
+        DeclareLaunchArgument(
+            'namespace', default_value='', description='Namespace of the node and its topics.'
+        ),
+        DeclareLaunchArgument(
+            'use_sim_time',
+            default_value='false',
+            choices=flag,
+            description='Take the time from /clock, as when a bag plays with --clock.',
+        ),
+        DeclareLaunchArgument(
+            'log_level',
+            default_value='info',
+            choices=['debug', 'info', 'warn', 'error', 'fatal'],
+            description='Least severity that the node logs.',
+        ),
+        DeclareLaunchArgument(
+            'color_topic', default_value='color/image_raw', description='The RGB images.'
+        ),
+        DeclareLaunchArgument(
+            'color_info_topic',
+            default_value='color/camera_info',
+            description='The camera_info of the RGB images.',
+        ),
+        DeclareLaunchArgument(
+            'thermal_topic', default_value='thermal/image_raw', description='The thermal images.'
+        ),
+        DeclareLaunchArgument(
+            'rviz',
+            default_value='false',
+            choices=flag,
+            description='Also start rviz2 with the inputs and outputs side by side.',
+        ),
+    ]
+
+
+def fastdds_profile(share: Path) -> list[LaunchDescriptionEntity]:
+    """Set the profile that lets images through, unless the user chose how Fast DDS talks."""
+    if any(name in os.environ for name in FASTDDS_CHOICES):
+        return []
+    humble = os.environ.get('ROS_DISTRO') == 'humble'
+    name = 'FASTRTPS_DEFAULT_PROFILES_FILE' if humble else 'FASTDDS_DEFAULT_PROFILES_FILE'
+    return [SetEnvironmentVariable(name, str(share / 'config' / 'fastdds_shm.xml'))]
+
+
+def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the node. An empty model_path is left to the parameter file."""
+    model_path = LaunchConfiguration('model_path').perform(context)
+    parameters = [
+        LaunchConfiguration('params_file'),
+        {'use_sim_time': LaunchConfiguration('use_sim_time').perform(context) == 'true'},
+    ]
+    if model_path:
+        parameters.append({'model_path': model_path})
+    return [
+        Node(
+            package='paif_ros',
+            executable='fusion',
+            name='fusion',
+            namespace=LaunchConfiguration('namespace'),
+            parameters=parameters,
+            remappings=input_remappings(),
+            ros_arguments=['--log-level', ['fusion:=', LaunchConfiguration('log_level')]],
+            output='screen',
+            emulate_tty=True,
+        )
+    ]
+
+
+def input_remappings() -> list[tuple[str, LaunchConfiguration]]:
+    """Return where the inputs come from."""
+    return [
+        ('color/image_raw', LaunchConfiguration('color_topic')),
+        ('color/camera_info', LaunchConfiguration('color_info_topic')),
+        ('thermal/image_raw', LaunchConfiguration('thermal_topic')),
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch."""
+    share = Path(get_package_share_directory('paif_ros'))
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=LaunchConfiguration('namespace'),
+        arguments=['-d', str(share / 'rviz' / 'fusion.rviz')],
+        # The file names absolute topics; these lead them to the namespace and the cameras.
+        remappings=[
+            *((f'/fusion/{output}', f'fusion/{output}') for output in OUTPUTS),
+            *((f'/{name}', topic) for name, topic in input_remappings()),
+        ],
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
+    return LaunchDescription(
+        [
+            *arguments(share),
+            *fastdds_profile(share),
+            OpaqueFunction(function=fusion_node),
+            rviz,
+        ]
+    )

@@ -1,0 +1,34 @@
+"""Installs the runtime for a robot: the package paif_ros and its share files, nothing else."""
+
+import re
+from glob import glob
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = 'paif_ros'
+VERSION = re.search(r"__version__ = '([^']+)'", Path(NAME, '__init__.py').read_text('utf-8'))
+assert VERSION, 'paif_ros/__init__.py has no __version__'
+
+setup(
+    name=NAME,
+    version=VERSION.group(1),
+    # Named one by one: models, export, scenes and demo stay in the checkout, and so does torch.
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    package_data={NAME: ['parameters.yaml', 'py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        (f'share/{NAME}/launch', sorted(glob('launch/*.launch.py'))),
+        (f'share/{NAME}/config', sorted(glob('config/*'))),
+        (f'share/{NAME}/rviz', sorted(glob('rviz/*.rviz'))),
+        (f'share/{NAME}/models', sorted(glob('models/weights/*.onnx'))),
+    ],
+    install_requires=['setuptools'],
+    zip_safe=False,
+    maintainer='paif_ros maintainers',
+    maintainer_email='maintainers@users.noreply.github.com',
+    description='Fuses a thermal and an RGB camera into one picture and segments it.',
+    license='Apache-2.0',
+    entry_points={'console_scripts': [f'fusion = {NAME}.node:main']},
+)
