@@ -1,4 +1,4 @@
-"""Drawn thermal and colour video of streets, with exact labels: for training, tests and the demo."""
+"""Drawn thermal and colour video of streets with exact labels: for training, tests, the demo."""
 
 from scenes.config import CLASSES, CONDITIONS, SceneConfig
 from scenes.scene import Frame, Scene

@@ -58,10 +58,13 @@ class Backdrop:
         """Work out which place of the unrolled street each pixel looks at."""
         height, width = self._size
         half = self.street.half_width
-        across = (np.arange(width, dtype=np.float32)[None] - camera.cx) / camera.fx
+        across = (np.arange(width, dtype=np.float32)[None] - camera.ahead) / camera.fx
         down = (np.arange(height, dtype=np.float32)[:, None] - camera.horizon) / camera.fy
         to_ground = camera.above_ground / np.maximum(down, 1e-4)
-        to_wall = half / np.maximum(np.abs(across), 1e-4)
+        # The robot need not drive in the middle: one wall is closer than the other.
+        to_wall = (half + np.where(across < 0, camera.aside, -camera.aside)) / np.maximum(
+            np.abs(across), 1e-4
+        )
         z = np.minimum(to_ground, to_wall)
         up = np.maximum(camera.above_ground - down * z, 0.0)
         on_wall = to_wall < to_ground
@@ -70,7 +73,7 @@ class Backdrop:
         column = np.where(
             on_wall,
             np.where(x < 0, wall - up * PER_METRE, wall + (2 * half + up) * PER_METRE),
-            wall + (x + half) * PER_METRE,
+            wall + (x + camera.aside + half) * PER_METRE,
         )
         footprint = z * z / np.where(on_wall, half, camera.above_ground) / camera.fy / ROW
         level = np.digitize(footprint, (3.0, 12.0))
@@ -83,7 +86,7 @@ class Backdrop:
         self._place = (x, z, up)
 
     def _copies(self) -> None:
-        """Keep the street at three grades of coarseness along z: far rows would flicker otherwise."""
+        """Keep the street at three grades of coarseness along z, or far rows would flicker."""
         street = self.street
         layers = np.dstack([street.color, street.glow * 255, street.degrees, street.solid])
         grades = []
@@ -98,7 +101,9 @@ class Backdrop:
     def _sky(self, config: SceneConfig, camera: Camera) -> None:
         rng = config.generator(STREET, 1)
         height, width = self._size
-        up = np.clip((camera.horizon - np.arange(height)) / max(camera.horizon, 1), 0, 1)[:, None, None]
+        up = np.clip((camera.horizon - np.arange(height)) / max(camera.horizon, 1), 0, 1)[
+            :, None, None
+        ]
         clouds = fractal(rng, self._size, (2, 3), 5)[..., None]
         if config.dark:
             low, high = np.array([20, 22, 30]) * rng.uniform(0.3, 1.6), np.array([4, 6, 12])
@@ -106,20 +111,28 @@ class Backdrop:
             low, high = np.array([226, 230, 234]), np.array([110, 160, 220]) + rng.uniform(-40, 30)
         sky = low * (1 - up) + high * up
         sky = sky + clouds * (3 if config.dark else rng.uniform(4, 26))
-        cold = float(rng.uniform(-22, 2))
-        heat = self.street.ambient - 3 + (cold - self.street.ambient) * up[..., 0] ** 0.5 + clouds[..., 0]
+        cold = self.street.ambient - float(rng.uniform(3, 28))
+        heat = (
+            self.street.ambient
+            - 3
+            + (cold - self.street.ambient) * up[..., 0] ** 0.5
+            + clouds[..., 0]
+        )
         skyline = camera.horizon - height * (
-            0.03 + 0.05 * np.abs(fractal(rng, (2, width), (2, 9), 4)[0]) + rng.uniform(0, 0.08)
+            0.02 + 0.02 * np.abs(fractal(rng, (2, width), (2, 30), 4)[0]) + rng.uniform(0, 0.12)
         )
         beyond = np.arange(height)[:, None] > skyline[None]
-        tone = np.array([84, 92, 84]) * rng.uniform(0.6, 1.2) + 7 * fractal(rng, self._size, (30, 40), 3)[..., None]
+        tone = (
+            np.array([84, 92, 84]) * rng.uniform(0.6, 1.2)
+            + 7 * fractal(rng, self._size, (30, 40), 3)[..., None]
+        )
         sky[beyond] = tone[beyond] * (0.1 if config.dark else 1.0)
         heat[beyond] = self.street.ambient + 0.4 * clouds[beyond][:, 0]
         self._sky_color = np.clip(sky, 0, 255).astype(np.float32)
         self._sky_heat = heat.astype(np.float32)
 
     def _lamps(self, config: SceneConfig, camera: Camera) -> None:
-        """Prepare the light of the night: street lamps, the robot's own beam, the glow of the city."""
+        """Prepare the light of the night: street lamps, the robot's beam, the glow of the city."""
         rng = config.generator(LIGHT)
         self._lamp_list: list[tuple[float, float, float]] = []
         self._ambient, self._beam, self._light_map = 1.0, 0.0, None
@@ -131,28 +144,39 @@ class Backdrop:
         for _ in range(int(rng.integers(0, 5))):
             side = self.street.road + 0.5
             x = side if rng.random() < 0.5 else -side
-            self._lamp_list.append((x, float(rng.uniform(6, 35)), float(rng.uniform(0.2, 0.7))))
-        self._lamp_color = np.array([1.0, rng.uniform(0.78, 1.0), rng.uniform(0.55, 1.0)], np.float32)
+            z_lamp, power = float(rng.uniform(6, 35)), float(rng.uniform(0.2, 0.7))
+            self._lamp_list.append((x - camera.aside, z_lamp, power))
+        self._lamp_color = np.array(
+            [1.0, rng.uniform(0.78, 1.0), rng.uniform(0.55, 1.0)], np.float32
+        )
         x, z, up = self._place
         light = self._ambient + self._beam * np.exp(
             -((z / 16) ** 2) - (x / (0.8 + 0.22 * z)) ** 2 - (up / 1.6) ** 2
         )
         for lamp_x, lamp_z, power in self._lamp_list:
-            light = light + power * np.exp(-((x - lamp_x) ** 2 + (z - lamp_z) ** 2) / 30.0 - (up / 5) ** 2)
+            light = light + power * np.exp(
+                -((x - lamp_x) ** 2 + (z - lamp_z) ** 2) / 30.0 - (up / 5) ** 2
+            )
         self._light_map = np.clip(light, 0, 1).astype(np.float32)
 
     def _draw(self, driven: float) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         row = self._base + np.float32((driven / ROW) % ROWS)
         np.subtract(row, ROWS, out=row, where=row >= ROWS)
         row += self._level
-        seen = cv2.remap(self._colors, self._column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        heat = cv2.remap(self._heat, self._column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen = cv2.remap(
+            self._colors, self._column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        heat = cv2.remap(
+            self._heat, self._column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         solid = heat[..., 1] * self._seen
         degrees = self._sky_heat + (heat[..., 0] - self._sky_heat) * solid
         color = cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB).astype(np.float32)
         color = self._sky_color + (color - self._sky_color) * solid[..., None]
         if self._light_map is None:
-            color += (210.0 - color) * (0.35 * self._haze)[..., None]  # daylight scatters in the air
+            color += (210.0 - color) * (0.35 * self._haze)[
+                ..., None
+            ]  # daylight scatters in the air
         else:
             shine = np.maximum(self._light_map, seen[..., 3] * np.float32(1 / 255))
             shine = np.where(solid > 0.5, shine, 1.0)  # the night sky was drawn dark already

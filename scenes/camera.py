@@ -20,8 +20,10 @@ class Camera:
         cx: column of the optical axis.
         cy: row of the optical axis.
         above_ground: height of the lens in metres.
-        horizon: row of the horizon. It differs from cy where the camera is pitched; pitch is small,
-            so it is drawn as a shift of rows.
+        ahead: column in which the street vanishes. It differs from cx where the camera looks
+            aside; the angles are small, so they are drawn as shifts of columns and rows.
+        horizon: row of the horizon. It differs from cy where the camera is pitched.
+        aside: metres that the camera stands to the right of the street's middle.
     """
 
     fx: float
@@ -29,7 +31,9 @@ class Camera:
     cx: float
     cy: float
     above_ground: float
+    ahead: float
     horizon: float
+    aside: float
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the pixel places of points in front of the camera.
@@ -41,7 +45,7 @@ class Camera:
             float64 [N, 2], (column, row).
         """
         z = np.maximum(points[:, 2], 0.05)
-        column = self.cx + self.fx * points[:, 0] / z
+        column = self.ahead + self.fx * points[:, 0] / z
         row = self.horizon + self.fy * (self.above_ground - points[:, 1]) / z
         return np.stack([column, row], axis=1)
 
@@ -61,5 +65,7 @@ def camera_of(config: SceneConfig) -> Camera:
         cx=(config.width - 1) / 2,
         cy=(config.height - 1) / 2,
         above_ground=float(rng.uniform(1.1, 1.9)),
+        ahead=float(config.width * (0.5 + np.clip(rng.normal(0, 0.1), -0.3, 0.3))),
         horizon=float(config.height * rng.uniform(0.36, 0.52)),
+        aside=float(rng.uniform(-1.0, 2.0)),
     )

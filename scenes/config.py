@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 CONDITIONS = ('day', 'night', 'glare', 'smoke')
-CLASSES = ('background', 'car', 'person', 'bike')  # place is the id, same as the real data's labels
+CLASSES = (
+    'background',
+    'car',
+    'person',
+    'bike',
+)  # place is the id, same as the real data's labels
 BACKGROUND, CAR, PERSON, BIKE = range(4)
 
 MIN_SIDE, MAX_SIDE = 64, 2048

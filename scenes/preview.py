@@ -63,7 +63,9 @@ def main() -> None:
     height, width = (int(side) for side in args.size.split('x'))
     picture = sheet([int(seed) for seed in args.seeds.split(',')], args.index, (height, width))
     if not cv2.imwrite(str(args.out), picture[..., ::-1]):
-        raise SystemExit(f'could not write {args.out}: does its folder exist, does it end in .png?')
+        raise SystemExit(
+            f'could not write {args.out}: does its folder exist, does it end in .png?'
+        )
     print(f'{args.out}: {picture.shape[1]}x{picture.shape[0]}')
 
 

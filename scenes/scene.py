@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes import cars
+from scenes import cars, clutter
 from scenes.backdrop import Backdrop
-from scenes.brush import Canvas, paint
+from scenes.brush import Canvas, Surface, paint
 from scenes.camera import camera_of
 from scenes.config import WORLD, SceneConfig
 from scenes.noise import fractal
@@ -58,8 +58,8 @@ class Scene:
         self._ambient = street.ambient
         self.actors = cast_actors(config, street.road, street.half_width)
         rng = config.generator(WORLD, 2)
-        grain = 1 + 0.1 * fractal(rng, (TEXTURE, TEXTURE), (10, 10), 6, 0.8)
-        self._texture = np.clip(grain, 0.6, 1.4).astype(np.float32)
+        grain = 0.1 * fractal(rng, (TEXTURE, TEXTURE), (10, 10), 6, 0.8)
+        self._texture = np.clip(grain, -0.4, 0.4).astype(np.float32)
         self._sun = (float(rng.uniform(-1.6, 1.6)), float(rng.uniform(-1.2, 1.2)))
         self._shadow = float(rng.uniform(0.35, 0.85)) if config.condition == 'day' else 0.75
         self._smoke = Smoke(config, self.camera.horizon) if config.condition == 'smoke' else None
@@ -80,16 +80,21 @@ class Scene:
         time = index / self.config.rate
         driven = self._speed * time
         visible, degrees = self._backdrop.draw(driven)
-        label = np.zeros(degrees.shape, np.uint8)
-        canvas = Canvas(visible, degrees, label, self._texture)
-        placed = [(actor, actor.pose(time, driven)) for actor in self.actors]
+        label, owner = np.zeros(degrees.shape, np.uint8), np.zeros(degrees.shape, np.uint8)
+        canvas = Canvas(visible, degrees, label, owner, self._texture)
+        aside = self.camera.aside
+        placed = [(actor, actor.way.pose(time, driven, aside)) for actor in self.actors]
         placed.sort(key=lambda pair: -pair[1].z)
-        for actor, pose in placed:
+        above = self.camera.above_ground
+        for number, (actor, pose) in enumerate(placed, start=1):
             self._cast_shadow(visible, actor, pose)
-            parts = actor.parts(time, pose, self._ambient)
-            paint(canvas, self.camera, parts, self._backdrop.light(pose.x, pose.z), actor.skin)
+            light = self._backdrop.light(pose.x, pose.z)
+            parts = actor.parts(time, pose, above, self._ambient, light)
+            paint(
+                canvas, self.camera, pose, parts, Surface(light, actor.grain, actor.start, number)
+            )
         if self._glare is not None:
-            visible = self._lamps(visible, placed)
+            visible = self._lamps(visible, owner, placed)
         if self._smoke is not None:
             visible, degrees = self._smoke.hide(visible, degrees, time, self._ambient)
         return Frame(
@@ -103,10 +108,12 @@ class Scene:
         """Darken the ground that the object keeps the light from."""
         if self.config.dark:
             return
+        long, wide, tall = 0.2, 0.2, 1.6
         if isinstance(actor.look, cars.CarLook):
-            corners, tall = [(-2.2, -0.9), (-2.2, 0.9), (2.2, 0.9), (2.2, -0.9)], 1.3
-        else:
-            corners, tall = [(-0.2, -0.2), (-0.2, 0.2), (0.2, 0.2), (0.2, -0.2)], 1.6
+            long, wide, tall = 2.2, 0.9, 1.3
+        elif isinstance(actor.look, clutter.ClutterLook):
+            long, wide, tall = 0.1, actor.look.width / 2, actor.look.height
+        corners = ((-long, -wide), (-long, wide), (long, wide), (long, -wide))
         foot = pose.place([(along, across, 0.0) for along, across in corners])
         tip = foot + np.array([self._sun[0] * tall, 0.0, self._sun[1] * tall])
         if min(foot[:, 2].min(), tip[:, 2].min()) < 1.0:
@@ -126,22 +133,26 @@ class Scene:
         np.copyto(window, cv2.multiply(window, cv2.merge([light] * 3), scale=1 / 255))
 
     def _lamps(
-        self, visible: NDArray[np.uint8], placed: list[tuple[Actor, Pose]]
+        self,
+        visible: NDArray[np.uint8],
+        owner: NDArray[np.uint8],
+        placed: list[tuple[Actor, Pose]],
     ) -> NDArray[np.uint8]:
-        """Add the glare of lit lamps."""
+        """Return the picture with the glare of all headlamps that nothing hides."""
         assert self._glare is not None
         full = 1.0 if self.config.condition == 'glare' else 0.22
-        for actor, pose in placed:
+        height, width = owner.shape
+        for number, (actor, pose) in enumerate(placed, start=1):
             if not isinstance(actor.look, cars.CarLook) or not actor.look.lamps:
                 continue
-            heads, _ = cars.lamp_places(actor.look, pose)
             aim = np.array([np.sin(pose.heading), np.cos(pose.heading)])
-            for head in heads:
-                if head[2] < 1.0:
+            heads = pose.place(cars.head_lamps(actor.look))
+            for head, (column, row) in zip(heads, self.camera.project(heads), strict=True):
+                inside = 0 <= row < height and 0 <= column < width
+                if head[2] < 1.0 or (inside and owner[int(row), int(column)] not in (0, number)):
                     continue
                 away = float(np.hypot(head[0], head[2]))
-                facing = -float(aim @ head[[0, 2]]) / away
-                power = full * max(facing, 0.0) ** 4 / (1 + (away / GLARE_RANGE) ** 2)
-                place = self.camera.project(head[None])
-                visible = self._glare.dazzle(visible, place, np.array([power]))
+                facing = max(-float(aim @ head[[0, 2]]) / away, 0.0)
+                power = full * facing**4 / (1 + (away / GLARE_RANGE) ** 2)
+                visible = self._glare.dazzle(visible, (float(column), float(row)), power)
         return visible

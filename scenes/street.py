@@ -1,7 +1,8 @@
 """The street unrolled: left wall, ground and right wall as one flat picture that repeats.
 
-Along the rows runs the distance z, across the columns the unrolled cross-section: the left wall from its
-top down, the ground from left to right, the right wall up. `backdrop` folds it into perspective.
+Along the rows runs the distance z, across the columns the unrolled cross-section: the left wall
+from its top down, the ground from left to right, the right wall up. `backdrop` folds it into
+perspective.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def _ground(
     tint = rng.uniform(-7, 7, 3)
     plain = grey + 9 * rough + rng.uniform(4, 14) * stains
     color = (plain[..., None] + tint).astype(np.float32)
-    sun = 0.0 if config.dark else rng.uniform(0, 14)
-    degrees = (ambient + rng.uniform(-1, 3) + sun + 0.8 * stains + 0.3 * rough).astype(np.float32)
+    sun = 0.0 if config.dark else rng.uniform(0, 9)
+    degrees = (ambient + rng.uniform(-1, 2) + sun + 0.7 * stains + 0.4 * rough).astype(np.float32)
     _cracks(rng, color, degrees)
     _marks(rng, color, degrees, x, road)
     side = x > road
@@ -93,7 +94,9 @@ def _ground(
         degrees[:, side] += rng.uniform(-2, 2)
     else:  # grass
         blades = fractal(rng, size, (90, 60), 3)[:, side, None]
-        color[:, side] = np.array([72, 98, 46]) * rng.uniform(0.7, 1.3) + blades * np.array([16, 20, 10])
+        color[:, side] = np.array([72, 98, 46]) * rng.uniform(0.7, 1.3) + blades * np.array(
+            [16, 20, 10]
+        )
         degrees[:, side] = ambient - rng.uniform(0, 3) + 0.7 * blades[..., 0]
     kerb = (x > road) & (x < road + 0.18)
     color[:, kerb] = rng.uniform(130, 200) + 6 * rough[:, kerb, None]
@@ -204,8 +207,14 @@ def _house(
     lit = rng.uniform(0.05, 0.5) if dark else 0.0
     for base in range(0, top - storey // 2, storey):
         for start in range(bay // 4, rows - bay // 2, bay):
-            spot = (slice(start, start + int(bay * pane)), slice(base + low, min(base + high, top)))
-            frame = (slice(max(spot[0].start - 2, 0), spot[0].stop + 2), slice(spot[1].start - 2, spot[1].stop + 2))
+            spot = (
+                slice(start, start + int(bay * pane)),
+                slice(base + low, min(base + high, top)),
+            )
+            frame = (
+                slice(max(spot[0].start - 2, 0), spot[0].stop + 2),
+                slice(spot[1].start - 2, spot[1].stop + 2),
+            )
             color[frame] = tone * rng.uniform(0.9, 1.35)
             color[spot] = np.array([52, 62, 74]) * rng.uniform(0.4, 1.9)
             degrees[spot] = ambient + rng.uniform(-4, 1.5)  # glass mirrors the cold sky

@@ -19,7 +19,9 @@ class Smoke:
         rng = config.generator(WEATHER)
         self._size = (config.height, config.width)
         self._noise = [fractal(rng, (CLOUD, CLOUD), (5, 5), 6, 0.62) for _ in range(2)]
-        self._drift = rng.uniform(14, 40, 2) * np.where(rng.random(2) < 0.5, -1, 1)  # cells a second
+        self._drift = rng.uniform(14, 40, 2) * np.where(
+            rng.random(2) < 0.5, -1, 1
+        )  # cells a second
         self._rise = rng.uniform(4, 14, 2)
         self._tone = (rng.uniform(130, 205) + rng.uniform(-8, 8, 3)).astype(np.float32)
         self._density = float(rng.uniform(1.05, 1.5))
@@ -52,7 +54,9 @@ class Smoke:
         cover = self.cover(time)
         wisps = self._tone * (0.86 + 0.16 * cover[..., None])
         seen = visible + (wisps - visible) * cover[..., None]
-        return seen.astype(np.uint8), degrees + (np.float32(ambient + 1) - degrees) * (0.06 * cover)
+        return seen.astype(np.uint8), degrees + (np.float32(ambient + 1) - degrees) * (
+            0.06 * cover
+        )
 
 
 class Glare:
@@ -67,7 +71,9 @@ class Glare:
         y = (np.arange(rows, dtype=np.float32)[:, None] - config.height) / scale
         x = (np.arange(cols, dtype=np.float32)[None] - config.width) / scale
         radius = np.sqrt(x * x + y * y)
-        halo = 1.2 * np.exp(-radius / 16) + 0.5 * np.exp(-radius / 60) + 0.28 * np.exp(-radius / 190)
+        halo = (
+            1.2 * np.exp(-radius / 16) + 0.5 * np.exp(-radius / 60) + 0.28 * np.exp(-radius / 190)
+        )
         tilt = rng.uniform(-0.3, 0.3)
         for angle, power in ((tilt, 0.9), (tilt + rng.uniform(0.7, 2.3), 0.4)):
             along = np.abs(x * np.cos(angle) + y * np.sin(angle))
@@ -77,21 +83,20 @@ class Glare:
         self._halo = np.clip(halo[..., None] * tone * 0.9, 0, 255).astype(np.uint8)
 
     def dazzle(
-        self, visible: NDArray[np.uint8], places: NDArray[np.float64], powers: NDArray[np.float64]
+        self, visible: NDArray[np.uint8], place: tuple[float, float], power: float
     ) -> NDArray[np.uint8]:
-        """Return the picture with the lamps' glare added; it saturates like a sensor.
+        """Return the picture with one lamp's glare added; it saturates like a sensor.
 
         Args:
             visible: uint8 [H, W, 3] RGB.
-            places: float64 [N, 2], (column, row) of each lamp.
-            powers: float64 [N], 1 is a lamp at full strength.
+            place: (column, row) of the lamp, may lie somewhat outside the picture.
+            power: 1 is a lamp at full strength.
         """
         height, width = self._size
-        for (column, row), power in zip(places, powers, strict=True):
-            if not (-0.2 * width < column < 1.2 * width and 0 <= row < height) or power < 0.02:
-                continue
-            left = int(np.clip(width - round(column), 0, width + 1))
-            top = int(np.clip(height - round(row), 0, height + 1))
-            window = self._halo[top : top + height, left : left + width]
-            visible = cv2.addWeighted(visible, 1.0, window, float(power), 0.0)
-        return visible
+        column, row = place
+        if power < 0.02 or not (-0.2 * width < column < 1.2 * width and 0 <= row < height):
+            return visible
+        left, top = round(width - column), round(height - row)
+        left, top = min(max(left, 0), width + 1), min(max(top, 0), height + 1)
+        window = self._halo[top : top + height, left : left + width]
+        return np.asarray(cv2.addWeighted(visible, 1.0, window, power, 0.0), np.uint8)
