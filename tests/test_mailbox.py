@@ -35,7 +35,7 @@ def test_empty_mailbox_waits_out_the_timeout():
 def test_put_wakes_the_waiter():
     box = Mailbox()
     got = []
-    worker = threading.Thread(target=lambda: got.append(box.get(10.0)))
+    worker = threading.Thread(target=lambda: got.append(box.get(10.0)), daemon=True)
     worker.start()
     box.put('pair')
     worker.join(5.0)
@@ -45,7 +45,10 @@ def test_put_wakes_the_waiter():
 def test_close_wakes_every_waiter_at_once():
     box = Mailbox()
     got = []
-    workers = [threading.Thread(target=lambda: got.append(box.get())) for _ in range(3)]
+    # Daemons, so that a lost wake-up fails the test and does not hang it.
+    workers = [
+        threading.Thread(target=lambda: got.append(box.get()), daemon=True) for _ in range(3)
+    ]
     for worker in workers:
         worker.start()
     time.sleep(0.02)
@@ -79,7 +82,7 @@ def test_every_value_has_exactly_one_end():
             if value % 7 == 0:
                 time.sleep(0.0005)
 
-    worker = threading.Thread(target=work)
+    worker = threading.Thread(target=work, daemon=True)
     worker.start()
     total = 5000
     for value in range(1, total + 1):
