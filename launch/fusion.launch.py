@@ -98,7 +98,7 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=LaunchConfiguration('namespace'),
             parameters=parameters,
             remappings=input_remappings(),
-            ros_arguments=['--log-level', ['fusion:=', LaunchConfiguration('log_level')]],
+            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             output='screen',
             emulate_tty=True,
         )

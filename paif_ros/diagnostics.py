@@ -50,7 +50,9 @@ def status(now: Moment, before: Moment, engine: EngineInfo) -> Status:
     """
     complaint = _complaint(now.counted, before.counted)
     values = [*_camera_values(now, before), *_pair_values(now, before), *_engine_values(engine)]
-    return Status(not complaint, complaint or 'fusing', tuple(values))
+    fused = now.counted.frames.paired > before.counted.frames.paired
+    state = 'fusing' if fused else 'idle: nobody subscribes to an output'
+    return Status(not complaint, complaint or state, tuple(values))
 
 
 def _complaint(now: Snapshot, before: Snapshot) -> str:

@@ -1,0 +1,20 @@
+"""What several tests share: the repository on the path and small models to run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # plain `pytest` does not put it there
+    sys.path.insert(0, str(ROOT))
+
+import tiny_model  # noqa: E402  (needs the path above)
+
+
+@pytest.fixture(scope='session')
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 64x48 model."""
+    return tiny_model.write(tmp_path_factory.mktemp('model') / 'tiny.onnx')
