@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -12,13 +11,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from paif_ros.fastdds import profile_environment
 
-# Whoever sets one of these has chosen how Fast DDS talks.
-FASTDDS_CHOICES = (
-    'FASTDDS_DEFAULT_PROFILES_FILE',
-    'FASTRTPS_DEFAULT_PROFILES_FILE',
-    'FASTDDS_BUILTIN_TRANSPORTS',
-)
 OUTPUTS = ('fused/image', 'fused/camera_info', 'segmentation/mask', 'segmentation/overlay')
 
 
@@ -74,11 +68,8 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
 
 def fastdds_profile(share: Path) -> list[LaunchDescriptionEntity]:
     """Set the profile that lets images through, unless the user chose how Fast DDS talks."""
-    if any(name in os.environ for name in FASTDDS_CHOICES):
-        return []
-    humble = os.environ.get('ROS_DISTRO') == 'humble'
-    name = 'FASTRTPS_DEFAULT_PROFILES_FILE' if humble else 'FASTDDS_DEFAULT_PROFILES_FILE'
-    return [SetEnvironmentVariable(name, str(share / 'config' / 'fastdds_shm.xml'))]
+    variables = profile_environment(share / 'config' / 'fastdds_shm.xml')
+    return [SetEnvironmentVariable(name, value) for name, value in variables.items()]
 
 
 def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -64,8 +64,8 @@ class FusionNode(Node):
 
     def __init__(self, name: str = 'fusion') -> None:
         super().__init__(name)
-        self._parameters = NodeParameters(self)
-        start = self._parameters.current
+        self._settings = NodeParameters(self)
+        start = self._settings.current
         engine = start.engine
         self._pipeline = Pipeline(
             make_engine(engine.backend, start.model_path, engine.threads, engine.provider)
@@ -154,15 +154,15 @@ class FusionNode(Node):
         if silent:
             text = (
                 f'no frames on {self.resolve_topic_name(silent[0])}: check that it is published. '
-                'Large images between processes are lost with the defaults of Fast DDS: set '
-                'FASTDDS_DEFAULT_PROFILES_FILE to config/fastdds_shm.xml on both sides'
+                'The defaults of Fast DDS lose large images between processes: use '
+                'config/fastdds_shm.xml in this process and in the camera driver'
             )
         else:
             skews = sorted(abs(skew) / 1e9 for skew in self._pairer.last_skews)
             near = f'{skews[0]:.3f} to {skews[-1]:.3f} s' if skews else 'by nothing known'
             text = (
                 f'both cameras send but no frames pair: their stamps differ by {near}, sync.slop '
-                f'is {self._parameters.current.sync.slop} s. Raise it or set the clocks'
+                f'is {self._settings.current.sync.slop} s. Raise it or set the clocks'
             )
         self.get_logger().warning(text, once=True)
 
@@ -210,7 +210,7 @@ class FusionNode(Node):
         if wanted is None:
             self._statistics.pair_lost(DropReason.NO_SUBSCRIBER)
             return
-        pair, values = job.pair, self._parameters.current
+        pair, values = job.pair, self._settings.current
         thermal = values.thermal
         settings = Settings(
             PercentileRange(thermal.low_percentile, thermal.high_percentile, thermal.min_span),
@@ -266,12 +266,12 @@ def _run(args: list[str] | None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    # rclpy's own handlers would end the context before the last diagnostics are out.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        # rclpy's own handlers would end the context before the last diagnostics are out.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = FusionNode()
-    except PaifError as err:
-        rclpy.logging.get_logger('fusion').fatal(str(err))
+    except (PaifError, RuntimeError) as err:  # rclpy's errors about arguments are RuntimeErrors
+        rclpy.logging.get_logger('fusion').fatal(' '.join(str(err).split()))
         rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()

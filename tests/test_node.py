@@ -1,0 +1,443 @@
+"""The node on a real ROS 2 graph: it runs in its own process, the cameras in this one."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_model
+
+rclpy = pytest.importorskip('rclpy', reason='needs ROS 2 (or its wheels) in this Python')
+
+from ros_rig import ROOT, Ending, Rig, environment, image, pixels_of  # noqa: E402
+
+from paif_ros.accounting import DropReason, Source  # noqa: E402
+from paif_ros.outputs import overlay, palette  # noqa: E402
+from paif_ros.statistics import PAIR_REASONS  # noqa: E402
+from paif_ros.thermal import PercentileRange, to_uint8  # noqa: E402
+
+SIZE = (48, 64)
+PERIOD = 33_333_333  # ns
+START = 1_000 * 10**9
+
+
+def camera_pair(
+    number: int, size: tuple[int, int] = SIZE, top: int = 60000
+) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(number)
+    return random.integers(0, 256, (*size, 3), np.uint8), random.integers(0, top, size, np.uint16)
+
+
+def send(rig: Rig, number: int, size: tuple[int, int] = SIZE, skew: int = 0) -> None:
+    color, heat = camera_pair(number, size)
+    stamp = START + number * PERIOD
+    rig.send(image(color, stamp, 'rgb_optical'), image(heat, stamp + skew, 'thermal_optical'))
+
+
+def send_and_wait(rig: Rig, numbers: range, key: str = 'pairs.fused') -> None:
+    """Send pairs one after the other, each when the one before has ended as it should."""
+    for number in numbers:
+        before = rig.count(key)
+        send(rig, number)
+        rig.until(lambda before=before: rig.count(key) > before)  # type: ignore[misc]
+
+
+def assert_clean(ending: Ending) -> None:
+    assert ending.code == 0, ending.text
+    assert 'Traceback' not in ending.text
+    assert ending.seconds < 2.0
+
+
+def assert_balanced(rig: Rig) -> None:
+    """Check that every frame and pair of the last diagnostics is accounted for."""
+    for source in Source:
+        dropped = sum(rig.count(f'{source}.dropped.{reason}') for reason in DropReason)
+        assert rig.count(f'{source}.pending') == 0
+        assert rig.count(f'{source}.received') == rig.count(f'{source}.paired') + dropped
+    ended = sum(rig.count(f'pairs.{reason}') for reason in PAIR_REASONS)
+    assert rig.count('pairs.pending') == 0
+    assert rig.count('pairs.made') == rig.count('pairs.fused') + ended
+
+
+@pytest.fixture(scope='module')
+def vga_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.write(tmp_path_factory.mktemp('vga') / 'tiny.onnx', (480, 640))
+
+
+def test_150_vga_pairs_at_30_hz(vga_model: Path) -> None:
+    """Every image between the processes arrives, and every output is what the model computes."""
+    size, count = (480, 640), 150
+    frames = [camera_pair(number, size) for number in range(10)]
+    with Rig(vga_model) as rig:
+        due = time.monotonic()
+        for number in range(count):
+            color, heat = frames[number % 10]
+            stamp = START + number * PERIOD
+            rig.send(image(color, stamp, 'rgb_optical'), image(heat, stamp + 10**6, 'thermal'))
+            due += PERIOD / 1e9
+            rig.spin(max(0.0, due - time.monotonic()))
+        rig.spin(0.5)
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        assert rig.count('visible.received') == rig.count('thermal.received') == count
+        fused = rig.count('pairs.fused')
+        assert fused + rig.count('pairs.superseded') == count
+        assert fused > count // 2, 'this machine is too slow to say anything'
+        assert [len(rig.got[name]) for name in ('fused', 'mask', 'overlay', 'info')] == [fused] * 4
+        for answer, mask, painted, info in zip(
+            rig.got['fused'], rig.got['mask'], rig.got['overlay'], rig.got['info'], strict=True
+        ):
+            stamp = answer.header.stamp.sec * 10**9 + answer.header.stamp.nanosec
+            number, rest = divmod(stamp - START, PERIOD)
+            assert rest == 0
+            assert answer.header.frame_id == 'rgb_optical'
+            assert answer.header == mask.header == painted.header == info.header
+            assert (info.height, info.width, info.k[0]) == (480, 640, info.header.stamp.nanosec)
+            color, heat = frames[number % 10]
+            expected = tiny_model.expected(color, to_uint8(heat, PercentileRange(1.0, 99.0, 64)))
+            np.testing.assert_array_equal(pixels_of(answer), expected[0])
+            np.testing.assert_array_equal(pixels_of(mask), expected[1])
+            drawn = overlay(*expected, palette(tiny_model.CLASSES), 0.5)
+            np.testing.assert_array_equal(pixels_of(painted), drawn)
+        assert (answer.encoding, mask.encoding, painted.encoding) == ('rgb8', 'mono8', 'rgb8')
+        assert rig.values()['skew.p50_ms'] == '1.000'
+        assert float(rig.values()['latency.total.p50_ms']) < 30.0
+        assert 'ready: tiny test at 640x480' in ending.text
+
+
+def test_malformed_images_are_counted_and_the_node_lives(tiny: Path) -> None:
+    color, heat = camera_pair(0)
+
+    def broken(field: str, value: object) -> object:
+        message = copy.deepcopy(image(color, START, 'rgb'))
+        setattr(message, field, value)
+        return message
+
+    bad = [
+        broken('encoding', 'nonsense'),
+        broken('encoding', ''),
+        broken('step', 0),
+        broken('step', 4_000_000_000),
+        broken('height', 0),
+        broken('height', 8192),
+        broken('width', 4_000_000_000),
+        broken('data', b''),
+        broken('data', bytes(100)),
+        broken('is_bigendian', 7),
+    ]
+    with Rig(tiny) as rig:
+        number = 0
+        for message in bad:
+            for camera in ('visible', 'thermal'):
+                number += 1
+                stamp = START + number * PERIOD
+                pair = {
+                    'visible': image(color, stamp, 'rgb'),
+                    'thermal': image(heat, stamp, 'thermal'),
+                }
+                message.header = pair[camera].header  # type: ignore[attr-defined]
+                pair[camera] = message  # type: ignore[assignment]
+                rig.send(pair['visible'], pair['thermal'])
+                rig.until(lambda: rig.count('pairs.malformed') >= number)  # noqa: B023
+        send_and_wait(rig, range(100, 103))
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        assert rig.count('pairs.malformed') == 2 * len(bad)
+        assert rig.count('pairs.fused') == len(rig.got['fused']) == 3
+        assert "pair dropped: image field 'visible.encoding' is 'nonsense'" in ending.text
+        assert ending.text.count('pair dropped') <= 3, 'not throttled'
+
+
+def test_an_engine_error_costs_one_pair(tmp_path: Path) -> None:
+    model = tiny_model.write(tmp_path / 'poison.onnx', poison=True)
+    color, _ = camera_pair(0)
+    with Rig(model, listen=('mask',)) as rig:
+        for number, top in enumerate((255, 200, 255, 200)):  # 255 makes this model fail
+            heat = np.full(SIZE, top, np.uint8)
+            stamp = START + number * PERIOD
+            rig.send(image(color, stamp, 'rgb'), image(heat, stamp, 'thermal'))
+            rig.until(
+                lambda: rig.count('pairs.fused') + rig.count('pairs.engine_error') > number  # noqa: B023
+            )
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        assert (rig.count('pairs.fused'), rig.count('pairs.engine_error')) == (2, 2)
+        assert len(rig.got['mask']) == 2
+        assert 'inference failed' in ending.text
+
+
+def test_nothing_is_computed_without_subscribers(tiny: Path) -> None:
+    with Rig(tiny, listen=()) as rig:
+        send_and_wait(rig, range(5), 'pairs.no_subscriber')
+        assert rig.got['diagnostics'][-1].status[0].message.startswith(('idle', 'no frames'))
+        assert_clean(rig.stop())
+        assert_balanced(rig)
+        assert rig.count('pairs.no_subscriber') == 5
+        assert rig.values()['latency.inference.p50_ms'] == 'nan'
+
+
+def test_other_sizes_come_back_at_the_rgb_cameras_size(tiny: Path) -> None:
+    with Rig(tiny) as rig:
+        color = camera_pair(0, (120, 200))[0]
+        heat = camera_pair(0, (24, 32))[1]
+        rig.send(image(color, START, 'rgb'), image(heat, START, 'thermal'))
+        rig.until(lambda: all(rig.got[name] for name in ('fused', 'mask', 'overlay', 'info')))
+        for name in ('fused', 'mask', 'overlay', 'info'):
+            answer = rig.got[name][0]
+            assert (answer.height, answer.width) == (120, 200), name
+        assert_clean(rig.stop())
+
+
+def test_the_latest_camera_info_stands_in_for_a_missing_one(tiny: Path) -> None:
+    with Rig(tiny, listen=('fused', 'info')) as rig:
+        color, heat = camera_pair(0)
+        rig.visible.publish(image(color, START, 'rgb'))
+        rig.thermal.publish(image(heat, START, 'thermal'))
+        rig.until(lambda: len(rig.got['fused']) == 1)
+        assert not rig.got['info']  # none has come, so none is made up
+        send(rig, 1)
+        rig.until(lambda: len(rig.got['info']) == 1)
+        rig.visible.publish(image(color, START + 2 * PERIOD, 'rgb'))
+        rig.thermal.publish(image(heat, START + 2 * PERIOD, 'thermal'))
+        rig.until(lambda: len(rig.got['info']) == 2)
+        first, second = rig.got['info']
+        assert second.header == rig.got['fused'][-1].header
+        assert second.k[0] == first.k[0]
+        assert_clean(rig.stop())
+
+
+def test_stamps_that_are_zero_doubled_or_jump_back(tiny: Path) -> None:
+    with Rig(tiny, listen=('mask',)) as rig:
+        color, heat = camera_pair(0)
+        rig.send(image(color, 0, 'rgb'), image(heat, 0, 'thermal'))
+        rig.until(lambda: rig.count('thermal.dropped.bad_stamp') == 1)
+        send_and_wait(rig, range(100, 103))
+        send(rig, 102)  # again
+        rig.until(lambda: rig.count('thermal.dropped.duplicate') == 1)
+        send_and_wait(rig, range(3))  # as when a bag starts again
+        assert_clean(rig.stop())
+        assert_balanced(rig)
+        assert rig.count('pairs.fused') == 6
+
+
+def test_it_says_once_why_nothing_pairs(tiny: Path) -> None:
+    with Rig(tiny, sync__slop=0.01) as rig:
+        for number in range(30):
+            send(rig, number * 10, skew=100_000_000)
+            rig.spin(0.1)
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        assert rig.count('pairs.made') == 0
+        assert ending.text.count('no frames pair') == 1
+        assert 'sync.slop is 0.01 s' in ending.text
+
+
+def test_it_says_which_camera_is_silent(tiny: Path) -> None:
+    with Rig(tiny) as rig:
+        for number in range(25):
+            rig.visible.publish(image(camera_pair(0)[0], START + number * PERIOD, 'rgb'))
+            rig.spin(0.1)
+        assert rig.got['diagnostics'][-1].status[0].message == 'no frames from thermal'
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        assert ending.text.count('no frames on /thermal/image_raw') == 1
+
+
+def test_a_slow_engine_drops_pairs_and_never_queues_them(tmp_path: Path) -> None:
+    model = tiny_model.write(tmp_path / 'slow.onnx', (480, 640), work=12)
+    with Rig(model, listen=('mask',)) as rig:
+        due = time.monotonic()
+        for number in range(90):
+            send(rig, number)
+            due += 1 / 30
+            rig.spin(max(0.0, due - time.monotonic()))
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        values = rig.values()
+        assert rig.count('pairs.superseded') > 0
+        one = float(values['latency.inference.p99_ms'])
+        assert float(values['latency.total.p99_ms']) < 3 * one + 100, 'latency has built up'
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_long_inference(tmp_path: Path, number: int) -> None:
+    model = tiny_model.write(tmp_path / 'slow.onnx', (480, 640), work=200)
+    with Rig(model, listen=('mask',)) as rig:
+        send(rig, 0)
+        send(rig, 1)
+        rig.until(lambda: rig.count('pairs.pending') > 0)
+        ending = rig.stop(number)
+        assert_clean(ending)
+        assert_balanced(rig)
+
+
+def test_parameters_of_the_running_node(tiny: Path) -> None:
+    from rcl_interfaces.srv import DescribeParameters, SetParameters
+    from rclpy.parameter import Parameter
+
+    with Rig(tiny, listen=('overlay',)) as rig:
+        client = rig.node.create_client(SetParameters, '/fusion/set_parameters')
+        rig.until(client.service_is_ready)
+
+        def change(name: str, value: object) -> tuple[bool, str]:
+            request = SetParameters.Request()
+            request.parameters = [Parameter(name, value=value).to_parameter_msg()]
+            future = client.call_async(request)
+            rig.until(future.done)
+            result = future.result().results[0]
+            return result.successful, result.reason
+
+        accepted, reason = change('overlay.alpha', 2.0)
+        assert not accepted
+        assert all(part in reason for part in ('overlay.alpha', '2.0', '1.0')), reason
+        accepted, reason = change('sync.slop', 0.1)
+        assert not accepted
+        assert 'read-only' in reason
+        accepted, reason = change('overlay.alpha', 'much')
+        assert not accepted
+        assert change('overlay.alpha', 1.0) == (True, '')
+
+        color, heat = camera_pair(0)
+        rig.send(image(color, START, 'rgb'), image(heat, START, 'thermal'))
+        rig.until(lambda: bool(rig.got['overlay']))
+        expected = tiny_model.expected(color, to_uint8(heat, PercentileRange(1.0, 99.0, 64)))
+        drawn = overlay(*expected, palette(tiny_model.CLASSES), 1.0)
+        np.testing.assert_array_equal(pixels_of(rig.got['overlay'][0]), drawn)
+
+        client = rig.node.create_client(DescribeParameters, '/fusion/describe_parameters')
+        rig.until(client.service_is_ready)
+        future = client.call_async(DescribeParameters.Request(names=['overlay.alpha']))
+        rig.until(future.done)
+        descriptor = future.result().descriptors[0]
+        assert 'class colours' in descriptor.description
+        assert descriptor.floating_point_range[0].to_value == 1.0
+        assert_clean(rig.stop())
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'text'),
+    [
+        ([], "parameter 'model_path' is ''"),
+        (['model_path:=/no/such/file.onnx'], 'there is no model file'),
+        (['model_path:={root}/package.xml'], 'give an .onnx file'),
+        (['model_path:={broken}'], 'can not load'),
+        (['model_path:={tiny}', 'sync.slop:=-1.0'], "parameter 'sync.slop' is -1.0"),
+        (['model_path:={tiny}', 'sync.slop:=1'], "parameter 'sync.slop' is 1"),
+        (['model_path:={tiny}', 'engine.backend:=caffe'], 'one of auto, onnxruntime'),
+        (['sync.slop:=['], ''),
+    ],
+)
+def test_it_can_not_start(tmp_path: Path, tiny: Path, parameters: list[str], text: str) -> None:
+    broken = tmp_path / 'broken.onnx'
+    broken.write_bytes(b'\x00\x01')
+    filled = [p.format(root=ROOT, broken=broken, tiny=tiny) for p in parameters]
+    arguments = [part for parameter in filled for part in ('-p', parameter)]
+    result = subprocess.run(
+        [sys.executable, '-m', 'paif_ros.node', '--ros-args', *arguments],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert text in result.stderr + result.stdout
+    assert 'Traceback' not in result.stderr
+    assert (result.stderr + result.stdout).count('[FATAL]') == 1
+
+
+def test_no_private_name_of_rclpy_is_reused(tiny: Path) -> None:
+    """rclpy.Node has private attributes too: overwriting one breaks it, only much later."""
+    import ast
+
+    from rclpy.node import Node
+
+    tree = ast.parse((ROOT / 'paif_ros' / 'node.py').read_text('utf-8'))
+    kind = next(
+        item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == 'FusionNode'
+    )
+    ours = {item.name for item in kind.body if isinstance(item, ast.FunctionDef)} - {'__init__'}
+    for item in ast.walk(kind):
+        if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store):
+            ours.add(item.attr)
+    context = rclpy.context.Context()
+    rclpy.init(context=context)
+    plain = Node('plain', context=context)
+    theirs = set(dir(plain))
+    plain.destroy_node()
+    rclpy.shutdown(context=context)
+    assert '_worker' in ours
+    assert not ours & theirs
+
+
+def test_overlay_work_needs_a_subscriber(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node in this process, to see what it calls."""
+    import os
+
+    from rclpy.executors import SingleThreadedExecutor
+    from sensor_msgs.msg import Image
+
+    from paif_ros.node import FusionNode
+
+    os.environ.update(environment())
+    drawn = []
+
+    def counted(*arguments: object) -> np.ndarray:
+        drawn.append(arguments)
+        return overlay(*arguments)  # type: ignore[arg-type]
+
+    rclpy.init(args=['--ros-args', '-p', f'model_path:={tiny}'])
+    node, rig = FusionNode(), rclpy.create_node('rig')
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    executor.add_node(rig)
+    try:
+        visible = rig.create_publisher(Image, 'color/image_raw', 5)
+        thermal = rig.create_publisher(Image, 'thermal/image_raw', 5)
+        got: dict[str, list[Image]] = {'mask': [], 'overlay': []}
+
+        def listen(name: str) -> None:
+            rig.create_subscription(Image, f'/fusion/segmentation/{name}', got[name].append, 5)
+            spin(0.5)
+
+        def spin(seconds: float) -> None:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                executor.spin_once(timeout_sec=0.05)
+
+        def play(numbers: range) -> None:
+            for number in numbers:
+                color, heat = camera_pair(number)
+                visible.publish(image(color, START + number * PERIOD, 'rgb'))
+                thermal.publish(image(heat, START + number * PERIOD, 'thermal'))
+                spin(0.1)
+            spin(0.3)
+
+        listen('mask')
+        while node._engine is None:  # loading draws once to warm up
+            spin(0.05)
+        monkeypatch.setattr('paif_ros.pipeline.overlay', counted)
+        play(range(3))
+        assert (len(got['mask']), len(drawn)) == (3, 0)
+        listen('overlay')
+        play(range(3, 6))
+        assert (len(got['mask']), len(got['overlay']), len(drawn)) == (6, 3, 3)
+    finally:
+        assert node.stop()
+        executor.shutdown()
+        node.destroy_node()
+        rig.destroy_node()
+        rclpy.shutdown()
