@@ -100,7 +100,8 @@ def paint(
     ends = np.cumsum([len(part.points) for part in parts])[:-1]
     spots = np.split(camera.project(points), ends)
     depths = [float(piece.min()) for piece in np.split(points[:, 2], ends)]
-    pens = [camera.fx * p.thickness / max(z, NEAREST) for p, z in zip(parts, depths, strict=True)]
+    middles = [float(piece.mean()) for piece in np.split(points[:, 2], ends)]
+    pens = [camera.fx * p.thickness / max(z, NEAREST) for p, z in zip(parts, middles, strict=True)]
     shown = [number for number, depth in enumerate(depths[:255]) if depth > NEAREST]
     if not shown:
         return

@@ -134,7 +134,7 @@ def _flank(look: CarLook, side: float, half: list[float], ambient: float) -> lis
     parts = [Part(edge, _tone(look, shade), body, CAR)]
     low, high = (1.0 if profile[4][1] < 1.6 else 1.12), profile[4][1] - 0.07
     wide, top_wide = side * (half[0] - 0.01), side * (half[4] + 0.005)
-    back, front = profile[3][0] + 0.12, profile[6][0] - 0.12
+    back, nose = profile[3][0] + 0.12, profile[6][0] - 0.12
     top_back, top_front = profile[4][0] + 0.05, profile[5][0] - 0.03
     if look.shape == 'van':  # no windows behind the driver
         back = top_back = 0.45
@@ -142,17 +142,19 @@ def _flank(look: CarLook, side: float, half: list[float], ambient: float) -> lis
         (back, wide, low),
         (top_back, top_wide, high),
         (top_front, top_wide, high),
-        (front, wide, low),
+        (nose, wide, low),
     ]
     parts.append(Part(window, GLASS, ambient - 2.5 + 0.3 * look.sun, CAR))
-    mid = (back + front) / 2
+    mid = (back + nose) / 2
     pillar = [(mid, wide, low), (mid, top_wide, high)]
     parts.append(Part(pillar, _tone(look, shade * 0.8), body, CAR, thickness=0.07))
-    for door in (mid, front - 0.1, back + 0.1):
+    for door in (mid, nose - 0.1, back + 0.1):
         seam = [(door, wide, 0.38), (door, wide, low)]
         parts.append(Part(seam, _tone(look, shade * 0.6), body - 0.5, CAR, thickness=0.025))
-    sill = [(profile[0][0], wide, 0.34), (profile[-1][0], wide, 0.32)]
-    parts.append(Part(sill, _tone(look, 0.4), body + 0.1 * look.warmth, CAR, thickness=0.09))
+    # A filled strip, not a line: a line has one thickness, here near and far end may differ a lot.
+    rear, front = profile[0][0], profile[-1][0]
+    sill = [(rear, wide, 0.3), (rear, wide, 0.39), (front, wide, 0.37), (front, wide, 0.28)]
+    parts.append(Part(sill, _tone(look, 0.4), body + 0.1 * look.warmth, CAR))
     return parts
 
 

@@ -20,7 +20,7 @@ from scenes.weather import Glare, Smoke
 from scenes.world import Actor, cast_actors, ego_speed
 
 TEXTURE = 640  # side of the surface texture, pixels
-GLARE_RANGE = 30.0  # metres at which a headlamp's glare has fallen to a half
+GLARE_RANGE = 40.0  # metres at which a headlamp's glare has fallen to a half
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Scene:
     ) -> NDArray[np.uint8]:
         """Return the picture with the glare of all headlamps that nothing hides."""
         assert self._glare is not None
-        full = 1.0 if self.config.condition == 'glare' else 0.22
+        full = 1.0 if self.config.condition == 'glare' else 0.15
         height, width = owner.shape
         for number, (actor, pose) in enumerate(placed, start=1):
             if not isinstance(actor.look, cars.CarLook) or not actor.look.lamps:

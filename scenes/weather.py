@@ -72,7 +72,7 @@ class Glare:
         x = (np.arange(cols, dtype=np.float32)[None] - config.width) / scale
         radius = np.sqrt(x * x + y * y)
         halo = (
-            1.2 * np.exp(-radius / 16) + 0.5 * np.exp(-radius / 60) + 0.28 * np.exp(-radius / 190)
+            2.2 * np.exp(-radius / 18) + 0.7 * np.exp(-radius / 60) + 0.3 * np.exp(-radius / 200)
         )
         tilt = rng.uniform(-0.3, 0.3)
         for angle, power in ((tilt, 0.9), (tilt + rng.uniform(0.7, 2.3), 0.4)):

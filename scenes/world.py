@@ -125,8 +125,10 @@ def cast_actors(config: SceneConfig, road: float, half_width: float) -> list[Act
     if config.condition == 'glare':
         shares[KINDS.index('oncoming')] *= 2.5
     # The first few cover the classes, so that short clips show all of them.
-    car = 'oncoming' if config.condition == 'glare' else 'parked'
-    kinds = ['walker', car, 'cyclist', 'crosser'][:count]
+    first = ['walker', 'parked', 'cyclist', 'crosser']
+    if config.condition == 'glare':
+        first = ['oncoming', 'walker', 'cyclist', 'oncoming', 'crosser']
+    kinds = first[:count]
     while len(kinds) < count:
         kinds.append(KINDS[int(rng.choice(len(KINDS), p=shares / shares.sum()))])
     actors = [_cast(rng, kind, config.dark, road, half_width) for kind in kinds]
