@@ -71,6 +71,7 @@ class _Stream(Generic[T]):
 
     queue: deque[Frame[T]] = field(default_factory=deque)
     latest: int | None = None  # newest stamp of its present epoch
+    left: int = 0  # newest stamp of the epoch that it was the first to leave
     epoch: int = 0  # the stream with the higher number has jumped back, the other one not yet
     intervals: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
@@ -85,7 +86,7 @@ class Pairer(Generic[T]):
 
     After a jump back in time (a bag that starts again, a clock that was set back) a stream lives
     in a new epoch. Frames of the old one are dropped, and those that the other stream still sends
-    are dropped too, until it has jumped as well or its stamps are back near those of the first.
+    are dropped too, until it has jumped as well or its stamps are near those of the first.
     A jump forward needs no such care: old frames find no partner and drop out.
 
     Every drop is reported once the state is consistent, so `on_drop` may raise (which is logged)
@@ -186,11 +187,11 @@ class Pairer(Generic[T]):
             return None
         step = frame.stamp - own.latest
         if step < -self._jump:
-            self._jump_back(own, other)
+            self._jump_back(own, other, left=own.latest)
         elif step == 0:
             return DropReason.DUPLICATE
         elif own.epoch < other.epoch:
-            if not self._near(frame.stamp, other):
+            if self._left_behind(frame.stamp, other):
                 own.latest = max(own.latest, frame.stamp)
                 return DropReason.TIME_JUMP
             own.epoch = other.epoch
@@ -202,7 +203,7 @@ class Pairer(Generic[T]):
         own.latest = frame.stamp
         return None
 
-    def _jump_back(self, own: _Stream[T], other: _Stream[T]) -> None:
+    def _jump_back(self, own: _Stream[T], other: _Stream[T], left: int) -> None:
         """Move a stream to the new time: the one that the other is in already, or a new one."""
         own.intervals.clear()  # each lap of a bag is then paired alike
         while own.queue:
@@ -211,17 +212,21 @@ class Pairer(Generic[T]):
             own.epoch = other.epoch  # the other one jumped first, and keeps its new frames
             return
         own.epoch += 1
+        own.left = left
         self._jumps += 1
         while other.queue:
             self._drop_head(other.queue, DropReason.TIME_JUMP)
 
-    def _near(self, stamp: int, other: _Stream[T]) -> bool:
-        """Whether a stamp lies within the jump of what the other stream has shown of its time."""
-        if other.latest is None:
-            return True
-        oldest = other.queue[0].stamp if other.queue else other.latest
-        reach = max(self._jump, self._slop)
-        return oldest - reach <= stamp <= other.latest + reach
+    def _left_behind(self, stamp: int, jumped: _Stream[T]) -> bool:
+        """Whether a stamp belongs to the time that the other stream has jumped back from.
+
+        Going by the distance, a camera that lags by more than the jump, or whose clock alone was
+        wrong for a while, does not shut out the other one for good.
+        """
+        if jumped.latest is None:
+            return False
+        ahead = stamp - jumped.latest
+        return ahead > max(self._jump, self._slop) and ahead >= abs(stamp - jumped.left)
 
     def _match(self) -> list[Pair[T]]:
         """Make every pair that can be decided."""

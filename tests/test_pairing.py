@@ -89,6 +89,20 @@ def test_small_streams_equal_the_reference(visible_steps, thermal_steps, slop, r
     assert bench.check().stamps() == reference(visible, thermal, slop)[0]
 
 
+def test_ties_equal_the_reference():
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        visible, thermal = (np.cumsum(rng.integers(1, 9, 30)).tolist() for _ in range(2))
+        slop = int(rng.integers(10))
+        bench = Bench(slop, 100, learn=False).run(any_interleaving(rng, visible, thermal))
+        assert bench.check().stamps() == reference(visible, thermal, slop)[0]
+
+
+def test_of_two_equally_near_the_older_is_taken():
+    bench = Bench().run([(V, 1 * MS), (T, 6 * MS), (V, 11 * MS)])
+    assert bench.stamps() == [(1 * MS, 6 * MS)]
+
+
 def litter(rng, events):
     """Add duplicates, repeats, jumps back and forward, bad stamps and swaps of neighbours."""
     littered = []
@@ -188,6 +202,15 @@ def test_full_queue_drops_its_oldest():
     bench = Bench(queue_size=3).run((V, i * SECOND) for i in range(1, 6))
     assert [frame.stamp // SECOND for frame, _ in bench.drops] == [1, 2]
     assert bench.check().reasons(V) == {DropReason.OVERFLOW: 2}
+
+
+def test_what_an_overflow_decides_is_decided_at_once():
+    bench = Bench(15 * MS, queue_size=1, learn=False)
+    bench.run([(V, 1 * MS), (T, 11 * MS)])
+    assert bench.pending() == {V: 1, T: 1}
+    bench.push(T, 21 * MS)
+    assert bench.check().reasons(T) == {DropReason.OVERFLOW: 1}
+    assert bench.reasons(V) == {DropReason.NO_PARTNER: 1}
 
 
 def test_flush_drops_all_and_starts_afresh():

@@ -29,14 +29,56 @@ def test_three_laps_of_a_bag_give_equal_pairs(rates, tails, learn):
     assert bench.pairer.jumps == 2
 
 
+def test_each_lap_learns_anew():
+    """What was learned at the end of a lap would take the first frame for the nearest one."""
+    visible = [START, START + 14 * MS, *(START + i * 33 * MS for i in range(1, 60))]
+    lap = in_order(visible, [START + 12 * MS, *(stamp + 2 * MS for stamp in visible[2:])])
+    bench = Bench().run(lap)
+    first = bench.stamps()
+    assert first[0] == (START + 14 * MS, START + 12 * MS)
+    bench.run(lap).check()
+    assert bench.stamps() == first * 2
+
+
 def test_new_lap_keeps_the_frames_of_who_jumped_first():
     lap = [(V, START + i * 33 * MS) for i in range(60)]
     partners = [(T, stamp + MS) for _, stamp in lap]
     bench = Bench(queue_size=100).run(lap + partners + lap)
     assert bench.reasons(V) == {}
     before = len(bench.pairs)
-    bench.run(partners)
-    assert len(bench.check().pairs) - before >= 59
+    bench.push(*partners[0])
+    bench.push(V, START + 60 * 33 * MS)  # two seconds ahead of the other camera, of the same lap
+    bench.run(partners[1:])
+    assert len(bench.check().pairs) - before == 60
+    assert bench.reasons(V) == {}
+    assert bench.pairer.jumps == 1
+
+
+def test_a_late_camera_joins_the_time_that_is():
+    bench = Bench(queue_size=100).run([(V, START + 9 * SECOND), (V, START), (V, START + SECOND)])
+    bench.run([(T, START + 4 * SECOND), (T, START + 5 * SECOND)])
+    assert bench.reasons(T) == {}
+    assert bench.check().pending()[T] == 2
+
+
+def test_order_is_kept_in_a_time_that_was_adopted():
+    bench = Bench().run([(V, START + 9 * SECOND), (T, START + 8 * SECOND), (V, START)])
+    assert bench.pairer.jumps == 1
+    bench.run([(V, START + 8 * SECOND), (T, START + 8 * SECOND + 50 * MS)])
+    bench.run([(T, START + 8 * SECOND + 40 * MS)])
+    assert bench.check().reasons(T)[DropReason.OUT_OF_ORDER] == 1
+
+
+def test_a_jump_is_seen_from_the_stragglers_on():
+    """The thermal camera goes on in the old lap, then comes back to where it was last in step."""
+    bench = Bench(queue_size=1000)
+    bench.run([(V, START), (T, START), (V, START + 60 * SECOND)])
+    bench.run((V, START + i * 33 * MS) for i in range(90))
+    bench.run((T, START + 57 * SECOND + i * 33 * MS) for i in range(90))
+    before = len(bench.pairs)
+    bench.run((T, START + i * 33 * MS) for i in range(90))
+    assert len(bench.check().pairs) - before == 90
+    assert bench.reasons(T) == {DropReason.TIME_JUMP: 90}
 
 
 def test_stragglers_of_the_old_lap_are_dropped():
@@ -83,6 +125,22 @@ def test_a_frame_of_the_far_future_blocks_nobody():
     bench.push(V, START * 2)
     bench.run(in_order(clean[10:], clean[10:])).check()
     assert len(bench.pairs) >= 98
+
+
+@pytest.mark.parametrize('wrong', [1, 2**62])
+def test_one_wrong_stamp_of_a_lagging_camera_shuts_nobody_out(wrong):
+    """The thermal frames come two seconds late, more than the limit of a jump."""
+    clean = [START + i * 33 * MS for i in range(400)]
+    lag = 60
+    events = []
+    for i in range(lag, 400):
+        events += [(V, clean[i]), (T, clean[i - lag])]
+        if i == 200:
+            events.append((T, wrong))
+    bench = Bench(queue_size=100).run((V, stamp) for stamp in clean[:lag]).run(events).check()
+    # The jump costs what waited then, two seconds, and no more.
+    assert len(bench.pairs) >= 340 - lag - 5
+    assert bench.pairs[-1].thermal.stamp == clean[399 - lag]
 
 
 def test_a_camera_that_restarts_pairs_again():
