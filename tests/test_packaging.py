@@ -1,0 +1,161 @@
+"""What a robot gets: colcon builds it, launch finds the executable, and torch stays out."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import paif_ros
+from paif_ros.fastdds import CHOICES, NEW, OLD, profile_environment
+
+ROOT = Path(__file__).resolve().parents[1]
+ROS = importlib.util.find_spec('rclpy') is not None
+
+
+def run(*command: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **extra},
+    )
+
+
+@pytest.fixture(scope='module')
+def install(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the package with colcon, outside the repository. Returns its prefix."""
+    if importlib.util.find_spec('colcon_core') is None:
+        pytest.skip('colcon-common-extensions is not installed')
+    base = tmp_path_factory.mktemp('colcon')
+    result = run(
+        *(sys.executable, '-m', 'colcon', '--log-base', base / 'log', 'build'),
+        *('--base-paths', ROOT, '--packages-select', 'paif_ros'),
+        *('--build-base', base / 'build', '--install-base', base / 'install'),
+        COLCON_HOME=str(base / 'home'),
+        PATH=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert '1 package finished' in result.stdout
+    return base / 'install' / 'paif_ros'
+
+
+def site_packages(install: Path) -> Path:
+    (found,) = install.glob('lib/python*/site-packages')
+    return found
+
+
+def test_only_our_package_is_installed(install: Path) -> None:
+    names = {path.name for path in site_packages(install).iterdir()}
+    assert {name for name in names if not name.endswith(('-info', '.egg-link'))} == {'paif_ros'}
+    installed = {
+        str(path.relative_to(site_packages(install)))
+        for path in site_packages(install).glob('paif_ros/**/*')
+        if path.suffix in ('.py', '.yaml', '.typed')
+    }
+    source = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob('paif_ros/**/*')
+        if path.suffix in ('.py', '.yaml', '.typed')
+    }
+    assert installed == source
+
+
+def test_share_files(install: Path) -> None:
+    share = install / 'share'
+    assert (share / 'ament_index/resource_index/packages/paif_ros').is_file()
+    for path in (
+        'package.xml',
+        'launch/fusion.launch.py',
+        'config/fusion.yaml',
+        'config/fastdds_shm.xml',
+        'rviz/fusion.rviz',
+    ):
+        assert (share / 'paif_ros' / path).is_file(), path
+    models = {path.name for path in ROOT.glob('models/weights/*.onnx')}
+    assert {path.name for path in share.glob('paif_ros/models/*')} == models
+
+
+@pytest.mark.skipif(not ROS, reason='needs ROS 2 in this Python')
+def test_the_executable_is_where_launch_looks_and_runs(install: Path) -> None:
+    executable = install / 'lib' / 'paif_ros' / 'fusion'
+    assert os.access(executable, os.X_OK)
+    result = run(
+        *(executable, '--ros-args', '-p', 'model_path:=/no/such.onnx'),
+        PYTHONPATH=str(site_packages(install)),
+    )
+    assert result.returncode == 1
+    assert 'there is no model file' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def test_one_version_everywhere() -> None:
+    package = ElementTree.parse(ROOT / 'package.xml').getroot()
+    assert package.findtext('version') == paif_ros.__version__
+    result = subprocess.run(
+        [sys.executable, 'setup.py', '--version'],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=True,
+    )
+    assert result.stdout.split()[-1] == paif_ros.__version__
+    assert package.get('format') == '3'
+    assert package.findtext('export/build_type') == 'ament_python'
+
+
+def test_imports_are_declared() -> None:
+    """Every module that paif_ros imports is Python's own, a dependency, or named optional."""
+    package = ElementTree.parse(ROOT / 'package.xml').getroot()
+    declared = {item.text for item in package.findall('exec_depend')}
+    names = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'python3-yaml'}
+    optional = {'onnxruntime'}  # no Debian package, see package.xml
+    imported: set[str] = set()
+    for path in [*ROOT.glob('paif_ros/**/*.py'), *ROOT.glob('launch/*.py')]:
+        text = path.read_text('utf-8')
+        imported |= set(re.findall(r'^\s*(?:from|import) (\w+)', text, re.MULTILINE))
+    foreign = imported - set(sys.stdlib_module_names) - {'paif_ros'} - optional
+    assert {names.get(name, name) for name in foreign} <= declared
+
+
+def test_the_runtime_imports_without_torch() -> None:
+    modules = [
+        '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+        for path in sorted(ROOT.glob('paif_ros/**/*.py'))
+    ]
+    if not ROS:
+        modules = [name for name in modules if not re.search(r'node|ros_', name.split('.', 1)[-1])]
+    code = (
+        'import sys\n'
+        'for name in ("torch", "torchvision", "onnx", "safetensors", "models", "export"):\n'
+        '    sys.modules[name] = None\n'
+        'import importlib\n'
+        f'for name in {modules!r}:\n'
+        '    importlib.import_module(name.removesuffix(".__init__"))\n'
+        'heavy = [n for n in ("onnxruntime", "cv2") if n in sys.modules]\n'
+        'print("heavy:", heavy)\n'
+    )
+    result = run(sys.executable, '-c', code, PYTHONPATH=str(ROOT))
+    assert result.stdout.strip() == 'heavy: []', result.stdout + result.stderr
+
+
+def test_profile_only_where_the_user_has_not_chosen() -> None:
+    variables = profile_environment('/a.xml', {})
+    assert set(variables) <= {NEW, OLD}
+    assert set(variables.values()) == {'/a.xml'}
+    for name in CHOICES:
+        assert profile_environment('/a.xml', {name: 'mine'}) == {}
+
+
+def test_xml_is_well_formed() -> None:
+    for path in ('package.xml', 'config/fastdds_shm.xml'):
+        ElementTree.parse(ROOT / path)

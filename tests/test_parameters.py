@@ -1,0 +1,135 @@
+"""One truth for the parameters: the YAML against the dataclass, the config file and the checks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+
+from paif_ros import parameters
+from paif_ros.engines import BACKENDS
+from paif_ros.errors import ParameterError
+from paif_ros.parameters import Parameters, Spec, markdown, specs
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def leaves(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(
+            leaves(value, f'{prefix}{key}.') if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def members(kind: type, prefix: str = '') -> dict[str, type]:
+    """Return the leaves of a tree of dataclasses with their types."""
+    hints = get_type_hints(kind, vars(parameters))
+    flat: dict[str, type] = {}
+    for field in fields(kind):
+        hint = hints[field.name]
+        name = prefix + field.name
+        flat.update(members(hint, f'{name}.') if is_dataclass(hint) else {name: hint})
+    return flat
+
+
+def test_the_dataclass_has_these_names_and_types() -> None:
+    assert members(Parameters) == {n: parameters.TYPES[s.type] for n, s in specs().items()}
+
+
+def test_config_file_has_exactly_these_names_at_their_defaults() -> None:
+    config = yaml.safe_load((ROOT / 'config' / 'fusion.yaml').read_text('utf-8'))
+    values = leaves(config['/**']['ros__parameters'])
+    assert values == {name: spec.default for name, spec in specs().items()}
+    # ROS takes 1 for an integer and refuses it for a double.
+    assert all(type(values[n]) is parameters.TYPES[s.type] for n, s in specs().items())
+
+
+def test_every_default_is_allowed_but_the_empty_model() -> None:
+    for spec in specs().values():
+        if spec.name == 'model_path':
+            with pytest.raises(ParameterError, match=r'export/to_onnx\.py'):
+                spec.check(spec.default)
+        else:
+            spec.check(spec.default)
+
+
+def test_only_keys_of_the_dialect() -> None:
+    """generate_parameter_library must be able to read the file too."""
+    text = parameters.YAML_PATH.read_text('utf-8')
+    known = {'type', 'default_value', 'description', 'read_only', 'validation'}
+    rules = {'bounds<>', 'one_of<>', 'not_empty<>'}
+
+    def visit(entry: dict[str, Any]) -> None:
+        if 'type' not in entry:
+            for child in entry.values():
+                visit(child)
+            return
+        assert set(entry) <= known
+        assert entry['type'] in parameters.TYPES
+        assert set(entry.get('validation', {})) <= rules
+
+    visit(yaml.safe_load(text)['paif_ros'])
+
+
+def test_backends_are_those_of_the_engines() -> None:
+    assert specs()['engine.backend'].one_of == BACKENDS
+
+
+@pytest.mark.parametrize(
+    ('name', 'good', 'bad'),
+    [
+        ('overlay.alpha', [0.0, 0.5, 1.0], [-0.1, 1.01, 1, '0.5', None, float('nan')]),
+        ('sync.queue_size', [1, 10, 1000], [0, 1001, 1.0, True]),
+        ('engine.backend', ['auto', 'onnxruntime'], ['', 'AUTO', 3]),
+        ('model_path', ['/a/model.onnx'], ['', 5]),
+        ('thermal.min_span', [1, 65535], [0, 65536, 64.0]),
+    ],
+)
+def test_checks(name: str, good: list[Any], bad: list[Any]) -> None:
+    spec = specs()[name]
+    for value in good:
+        spec.check(value)
+    for value in bad:
+        with pytest.raises(ParameterError) as caught:
+            spec.check(value)
+        assert caught.value.name == name
+        assert repr(value) in str(caught.value)
+        assert spec.allowed in str(caught.value)
+
+
+def test_values_become_groups() -> None:
+    values = {name: spec.default for name, spec in specs().items()}
+    grouped = Parameters.from_values({**values, 'sync.slop': 0.5, 'model_path': 'a.onnx'})
+    assert (grouped.model_path, grouped.sync.slop, grouped.sync.queue_size) == ('a.onnx', 0.5, 10)
+    with pytest.raises(AttributeError):
+        grouped.sync.slop = 1.0  # type: ignore[misc]
+
+
+def test_bool_parameters_are_understood() -> None:
+    spec = Spec('x.on', 'bool', True, 'On.')
+    spec.check(False)
+    with pytest.raises(ParameterError):
+        spec.check(1)
+    assert spec.allowed == 'bool'
+
+
+def test_the_table_has_a_row_for_each() -> None:
+    rows = markdown().splitlines()[2:]
+    assert [row.split('`')[1] for row in rows] == list(specs())
+    assert all(row.count('|') == 6 for row in rows)
+    result = subprocess.run(
+        [sys.executable, '-m', 'paif_ros.parameters', '--markdown'],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=True,
+    )
+    assert result.stdout.strip() == markdown()
