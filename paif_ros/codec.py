@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import array
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -46,7 +47,6 @@ _LAYOUT = {
     **dict.fromkeys(('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2'), (2, 1)),
 }
 _NATIVE_BIG = int(sys.byteorder == 'big')
-_Convert = Callable[[Any, str], Any]
 
 
 class ImageLike(Protocol):
@@ -205,34 +205,34 @@ def _by_library(image: ImageLike, rows: NDArray[Any], target: str) -> NDArray[np
     Both are given packed rows in native order: rosbags-image does not look at `step`, and
     cv_bridge fails on foreign byte order with NumPy 2.
     """
-    convert = _library()
-    if convert is None:
-        raise ImageFormatError(
-            'encoding',
-            image.encoding,
-            'a simpler encoding, or the ROS package cv_bridge or the PyPI package '
-            'rosbags-image installed to read this one',
-        )
     height, width = rows.shape[:2]
+    shape = (height, width, 3) if target == 'rgb8' else (height, width)
     packed = np.frombuffer(np.ascontiguousarray(rows).data.cast('B'), np.uint8)
     plain = _Plain(height, width, image.encoding, _NATIVE_BIG, packed.size // height, packed)
-    try:
-        pixels = np.asarray(convert(plain, target))
-    except Exception as err:  # each library and OpenCV below it raise what they like
-        raise ImageFormatError('encoding', image.encoding, f'convertible to {target}') from err
-    shape = (height, width, 3) if target == 'rgb8' else (height, width)
-    if pixels.dtype != np.uint8 or pixels.shape != shape:
-        raise ImageFormatError('encoding', image.encoding, f'convertible to {target}')
-    return _read_only(pixels)
+    expected = (
+        'a simpler encoding, or the ROS package cv_bridge or the PyPI package rosbags-image '
+        'installed to read this one'
+    )
+    failure: Exception | None = None
+    for convert in _libraries():
+        expected = f'one that is convertible to {target}'
+        try:
+            pixels = np.asarray(convert(plain, target))
+        except Exception as err:  # each library and OpenCV below it raise what they like
+            failure = err
+            continue
+        if pixels.dtype == np.uint8 and pixels.shape == shape:
+            return _read_only(pixels)
+    raise ImageFormatError('encoding', image.encoding, expected) from failure
 
 
-def _library() -> _Convert | None:
-    """Return the converter (message, target encoding) of the library that is installed."""
-    try:
-        return cast('_Convert', import_module('cv_bridge').CvBridge().imgmsg_to_cv2)
-    except (ImportError, AttributeError):  # AttributeError: its binary was built for another NumPy
-        pass
-    try:
-        return cast('_Convert', import_module('rosbags.image').message_to_cvimage)
-    except (ImportError, AttributeError):
-        return None
+def _libraries() -> Iterator[Callable[[Any, str], Any]]:
+    """Give the converters (message, target encoding) of the libraries that are installed.
+
+    An installed cv_bridge may still fail, on import or on use, where its binary was built for
+    another NumPy; then the next one has its turn.
+    """
+    with suppress(Exception):
+        yield import_module('cv_bridge').CvBridge().imgmsg_to_cv2
+    with suppress(Exception):
+        yield import_module('rosbags.image').message_to_cvimage

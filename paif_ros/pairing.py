@@ -254,12 +254,12 @@ class Pairer(Generic[T]):
         """
         if distance == 0:
             return False
-        head = older.queue[0].stamp
+        # The other head is `distance` ahead of this one: a successor that comes less than twice
+        # that far ahead is nearer to it.
         if len(older.queue) > 1:
-            return abs(older.queue[1].stamp - (head + distance)) < distance
-        # Only a successor before head + 2 * distance can be nearer. An interval may be a fifth
-        # shorter than the shortest seen, for jitter's sake.
-        if self._learn and older.shortest_interval * 4 >= distance * 2 * 5:
+            return older.queue[1].stamp - older.queue[0].stamp < 2 * distance
+        # An interval may be a fifth shorter than the shortest seen, for jitter's sake.
+        if self._learn and older.shortest_interval * 4 >= 2 * distance * 5:
             return False
         return None
 

@@ -87,15 +87,36 @@ def test_cv_bridge_gets_packed_rows_in_native_order(monkeypatch):
     assert np.frombuffer(image.data, np.uint16).tolist() == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    'answer', ['raise', np.zeros((2, 2)), np.zeros((3, 2, 3), np.uint8), None]
-)
-def test_a_failing_library_is_a_format_error(monkeypatch, answer):
+FAILURES = ['raise', None, np.zeros((2, 2)), np.zeros((3, 2, 3), np.uint8)]
+
+
+def failing(answer):
+    """Return a converter that raises or gives a wrong answer."""
+
     def convert(image, target):
         if isinstance(answer, str):
-            raise RuntimeError(target)
+            raise SystemError(target)
         return answer
 
-    monkeypatch.setitem(sys.modules, 'cv_bridge', bridge(convert))
-    with pytest.raises(ImageFormatError, match='bayer_rggb8'):
+    return convert
+
+
+@pytest.mark.parametrize('answer', FAILURES)
+def test_the_next_library_helps_out(monkeypatch, answer):
+    pytest.importorskip('rosbags.image', reason='rosbags-image is not installed')
+    monkeypatch.setitem(sys.modules, 'cv_bridge', bridge(failing(answer)))
+    pixels = decode_visible(message('bayer_rggb8', tiled('rggb').tobytes(), 6, 6))
+    assert pixels[2, 2].tolist() == [200, 100, 50]
+
+
+@pytest.mark.parametrize('answer', FAILURES)
+def test_failing_libraries_are_a_format_error(monkeypatch, answer):
+    monkeypatch.setattr(codec, '_libraries', lambda: [failing(answer)])
+    with pytest.raises(ImageFormatError, match="'bayer_rggb8', expected one that is convertible"):
         decode_visible(message('bayer_rggb8', bytes(4), 2, 2))
+
+
+def test_a_library_that_breaks_on_import_is_passed_over(monkeypatch):
+    broken = ModuleType('cv_bridge')  # has no CvBridge
+    monkeypatch.setitem(sys.modules, 'cv_bridge', broken)
+    assert len(list(codec._libraries())) in (0, 1)

@@ -175,6 +175,14 @@ def test_learning_still_waits_where_a_nearer_frame_may_come():
         assert bench.pairs[0].skew == skew * MS
 
 
+def test_a_single_interval_teaches_nothing():
+    """The gap may be a lost frame: a nearer one than this may still come."""
+    bench = Bench().run([(V, SECOND), (V, SECOND + 330 * MS)])
+    assert bench.push(T, SECOND + 345 * MS) == []
+    (pair,) = bench.push(V, SECOND + 363 * MS)
+    assert pair.skew == -15 * MS
+
+
 def test_equal_stamps_pair_at_once():
     bench = Bench(slop=0)
     for i in range(1, 5):

@@ -127,6 +127,15 @@ def test_a_frame_of_the_far_future_blocks_nobody():
     assert len(bench.pairs) >= 98
 
 
+@pytest.mark.parametrize('back', [1050 * MS, 1950 * MS])
+def test_a_camera_set_back_alone_by_less_than_the_slop_shuts_nobody_out(back):
+    clean = [START + i * 33 * MS for i in range(60)]
+    bench = Bench(slop=2 * SECOND).run(in_order(clean[:30], clean[:30]))
+    bench.run(event for stamp in clean[30:] for event in ((V, stamp - back), (T, stamp)))
+    assert bench.pairer.jumps == 1
+    assert bench.check().reasons(T)[DropReason.TIME_JUMP] == 0
+
+
 @pytest.mark.parametrize('wrong', [1, 2**62])
 def test_one_wrong_stamp_of_a_lagging_camera_shuts_nobody_out(wrong):
     """The thermal frames come two seconds late, more than the limit of a jump."""
