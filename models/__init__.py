@@ -1,1 +1,1 @@
-"""The networks of paif_ros, with what trains, checks and transforms them. Never installed on a robot."""
+"""The networks of paif_ros, and what trains, checks and transforms them; not on a robot."""

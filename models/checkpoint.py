@@ -54,8 +54,8 @@ class CheckpointError(Exception):
         self.path = path
         self.report = report
         super().__init__(
-            f'{path} does not fit the network; nothing was loaded. Check genotype, channels, backbone, '
-            f'embedding and classes of the configuration.\n{report}'
+            f'{path} does not fit the network; nothing was loaded. Check '
+            f'genotype, channels, backbone, embedding and classes of the configuration.\n{report}'
         )
 
 
@@ -89,9 +89,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], str | None]:
         raise FileNotFoundError(msg)
     if path.suffix == '.safetensors':
         with safe_open(path, framework='pt') as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, (file.metadata() or {}).get(
-                CONFIG_KEY
-            )  # noqa: SIM118
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+            return state, (file.metadata() or {}).get(CONFIG_KEY)
     state = torch.load(path, map_location='cpu', weights_only=True)
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
@@ -122,7 +121,8 @@ def load_paif(path: str | Path, config: PAIFConfig | str | None = None) -> PAIF:
     """Build a PAIF network and load its weights, in eval mode.
 
     Args:
-        path: weights: ours (safetensors, which carry their configuration) or an official checkpoint.
+        path: weights: ours (safetensors, which carry their configuration) or an official
+        checkpoint.
         config: configuration or its name; needed only where the file carries none.
 
     Raises:
@@ -145,8 +145,15 @@ def load_paif(path: str | Path, config: PAIFConfig | str | None = None) -> PAIF:
 
 
 def save_paif(path: Path, network: PAIF) -> None:
-    """Write a network's weights and configuration as safetensors."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    """Write a network's weights and configuration as safetensors.
+
+    Weights of two or more dimensions are rounded to float16, which halves the file; statistics,
+    biases and slopes stay float32. What is evaluated and exported is read back from the file.
+    """
+    state = {
+        key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
+        for key, value in network.state_dict().items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path, {CONFIG_KEY: network.config.to_json()})
 

@@ -1,4 +1,4 @@
-"""Training pairs in memory: folders laid out {vi,ir,label}/NAME and generated scenes, and how they vary."""
+"""Training pairs in memory: folders {vi,ir,label}/NAME and generated scenes, augmented."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def _read_label(path: Path, classes: int) -> Bytes:
     label = np.asarray(Image.open(path))
     unknown = set(np.unique(label).tolist()) - set(range(classes)) - {IGNORE}
     if label.ndim != 2 or unknown:
-        msg = f'{path}: ids {sorted(unknown)} in {label.ndim} dimensions; allowed are 0 to {classes - 1} and {IGNORE}'
+        msg = (
+            f'{path}: ids {sorted(unknown)} in {label.ndim} dimensions; '
+            f'allowed are 0 to {classes - 1} and {IGNORE} in 2'
+        )
         raise ValueError(msg)
     return label.astype(np.uint8)
 
@@ -65,28 +68,41 @@ def read_folder(folder: Path, classes: int) -> list[LabelledPair]:
         FileNotFoundError: a folder is missing, or a name lacks its partner.
         ValueError: a picture can't be read, sizes differ, or a label holds an id out of range.
     """
-    paths = [{path.stem: path for path in (folder / kind).glob('*')} for kind in ('vi', 'ir', 'label')]
+    paths = [
+        {path.stem: path for path in (folder / kind).glob('*')} for kind in ('vi', 'ir', 'label')
+    ]
     if not paths[0]:
         msg = f'{folder} has no pictures in vi/: expected {{vi,ir,label}}/NAME'
         raise FileNotFoundError(msg)
-    lonely = set.union(*map(set, paths)) - set.intersection(*map(set, paths))
+    names = [set(found) for found in paths]
+    lonely = set.union(*names) - set.intersection(*names)
     if lonely:
-        msg = f'{folder}: {len(lonely)} names lack a partner in vi, ir or label, such as {sorted(lonely)[0]!r}'
+        msg = (
+            f'{folder}: {len(lonely)} names lack a partner in vi, ir or label, '
+            f'such as {min(lonely)!r}'
+        )
         raise FileNotFoundError(msg)
     pairs = []
     for name in sorted(paths[0]):
-        visible = cv2.cvtColor(_read(paths[0][name], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.uint8)
+        visible = cv2.cvtColor(_read(paths[0][name], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(
+            np.uint8
+        )
         thermal = _read(paths[1][name], cv2.IMREAD_GRAYSCALE)
         label = _read_label(paths[2][name], classes)
         if not visible.shape[:2] == thermal.shape == label.shape:
-            msg = f'{folder}: {name} has sizes {visible.shape[:2]}, {thermal.shape}, {label.shape}; they must be equal'
+            msg = (
+                f'{folder}: {name} has sizes {visible.shape[:2]}, {thermal.shape}, {label.shape}; '
+                'they must be equal'
+            )
             raise ValueError(msg)
         pairs.append(LabelledPair(f'{folder.name}/{name}', visible, thermal, label))
     return pairs
 
 
-def generate(seeds: Sequence[int], frames: int, height: int = 480, width: int = 640) -> list[LabelledPair]:
-    """Draw generated scenes, all conditions in turn; the thermal picture as the node's AGC shows it.
+def generate(
+    seeds: Sequence[int], frames: int, height: int = 480, width: int = 640
+) -> list[LabelledPair]:
+    """Draw generated scenes, all conditions in turn, thermal as the node's range shows it.
 
     Args:
         seeds: one scene each; the demo uses seed 0, training 1000 and up, evaluation 500 to 999.
@@ -101,7 +117,11 @@ def generate(seeds: Sequence[int], frames: int, height: int = 480, width: int = 
         for step in range(frames):
             frame = scene.frame(step * 100 // frames)
             thermal = to_uint8(frame.thermal, PercentileRange())
-            pairs.append(LabelledPair(f'{condition}/{seed}/{frame.index}', frame.visible, thermal, frame.label))
+            pairs.append(
+                LabelledPair(
+                    f'{condition}/{seed}/{frame.index}', frame.visible, thermal, frame.label
+                )
+            )
     return pairs
 
 
@@ -136,7 +156,7 @@ def _tone(picture: Bytes, rng: np.random.Generator, config: Augmentation) -> Byt
 
 
 def augment(pair: LabelledPair, rng: np.random.Generator, config: Augmentation) -> LabelledPair:
-    """Cut a random resized crop out of a pair and vary its tones; both modalities move together."""
+    """Cut a random resized crop out of a pair, the same in both modalities, and vary tones."""
     height, width = config.size
     rows, cols = pair.label.shape
     least = max(height / rows, width / cols)
@@ -152,7 +172,9 @@ def augment(pair: LabelledPair, rng: np.random.Generator, config: Augmentation) 
     if rng.random() < config.mirror:
         visible, thermal, label = visible[:, ::-1], thermal[:, ::-1], label[:, ::-1]
     return LabelledPair(
-        pair.name, _tone(visible.astype(np.uint8), rng, config), _tone(thermal.astype(np.uint8), rng, config),
+        pair.name,
+        _tone(visible.astype(np.uint8), rng, config),
+        _tone(thermal.astype(np.uint8), rng, config),
         np.ascontiguousarray(label).astype(np.uint8),
     )
 
@@ -179,8 +201,12 @@ def to_tensors(pairs: Sequence[LabelledPair]) -> Batch:
     lumas = [cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY).astype(np.uint8) for pair in pairs]
     targets = [fusion_target(pair.thermal, luma) for pair, luma in zip(pairs, lumas, strict=True)]
     return Batch(
-        thermal=torch.from_numpy(np.stack([pair.thermal for pair in pairs]))[:, None].float() / 255,
-        visible=torch.from_numpy(np.stack([pair.visible for pair in pairs])).permute(0, 3, 1, 2).float() / 255,
+        thermal=torch.from_numpy(np.stack([pair.thermal for pair in pairs]))[:, None].float()
+        / 255,
+        visible=torch.from_numpy(np.stack([pair.visible for pair in pairs]))
+        .permute(0, 3, 1, 2)
+        .float()
+        / 255,
         target=torch.from_numpy(np.stack(targets))[:, None],
         label=torch.from_numpy(np.stack([pair.label for pair in pairs])).long(),
     )
@@ -189,7 +215,8 @@ def to_tensors(pairs: Sequence[LabelledPair]) -> Batch:
 class TrainingPairs(Dataset[Batch]):
     """Random batches out of several sources, each drawn with its own share.
 
-    Item i depends on the seed and i alone, so an interrupted training goes on with the same batches.
+    Item i depends on the seed and i alone, so an interrupted training goes on with the same
+    batches.
 
     Args:
         sources: lists of pairs.
@@ -200,8 +227,13 @@ class TrainingPairs(Dataset[Batch]):
         config: how crops vary.
     """
 
-    def __init__(
-        self, sources: Sequence[Sequence[LabelledPair]], shares: Sequence[float], batch: int, steps: int, seed: int,
+    def __init__(  # noqa: PLR0917 - each is named above
+        self,
+        sources: Sequence[Sequence[LabelledPair]],
+        shares: Sequence[float],
+        batch: int,
+        steps: int,
+        seed: int,
         config: Augmentation,
     ) -> None:
         self.sources, self.shares = sources, shares
@@ -217,5 +249,5 @@ class TrainingPairs(Dataset[Batch]):
         pairs = []
         for _ in range(self.batch):
             source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-            pairs.append(augment(source[rng.integers(len(source))], rng, self.config))
+            pairs.append(augment(source[int(rng.integers(len(source)))], rng, self.config))
         return to_tensors(pairs)

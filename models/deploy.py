@@ -1,42 +1,58 @@
 """From a trained PAIF network to the one that is exported: the same function, for much less work.
 
-`deploy(network)` returns a module with the contract of every exported model: uint8 pictures in, fused
-picture and mask out. What it changes, each step exact up to rounding:
+`deploy(network)` returns a module with the contract of every exported model: uint8 pictures in,
+fused picture and mask out. What it changes, each step exact up to rounding:
 
-* Guided filter. Box means are linear and act on every channel alike, so they commute with the 1x1 mix.
+* Guided filter. Box means are linear and act on every channel alike, so they commute with the 1x1
+mix.
   With m = box(F), c = box(gF) - box(g) m (the covariance with guide g) and r_e = 1 / (var(g) + e):
 
       low_e = g box(a_e) + box(b_e),   a_e = c r_e,   b_e = m - a_e box(g)
 
-  and the mix of [low_1, low_2, F - low_1, F - low_2] with W = [L1 L2 H1 H2] becomes, with W_e = L_e - H_e,
+  and the mix of [low_1, low_2, F - low_1, F - low_2] with [L1 L2 H1 H2] becomes, with
+  W_e = L_e - H_e,
 
-      A = sum_e r_e (W_e c),   B = (W_1 + W_2) m - A box(g)
+      A = sum_e W_e (c r_e),   B = (W_1 + W_2) m - A box(g)
       mix = g box(A) + box(B) + (H1 + H2) F + bias
 
-  so c, m and the guide's statistics are shared by both eps, no high-pass map is built, and 2C channels go
-  through the second box mean where the plain network takes 4C.
-* BatchNorm, and the 1x1 convolution after a dilated 3x3, are folded into the convolution before them; the
+  so c, m and the guide's statistics are shared by both eps, no high-pass map is built, and 2C
+  channels go through the second box mean where the plain network takes 4C.
+* BatchNorm, and the 1x1 convolution after a dilated 3x3, are folded into the convolution before
+them; the
   1/3 of a dense block into its last one (PReLU is positively homogeneous).
-* SegFormer's decoder. Resizing is linear per channel with weights that sum to 1, so the projection of
-  every scale, its slice of the fusing 1x1 and the BatchNorm become one 1x1 at the scale's own resolution.
-* Both colour conversions become one 1x1: the chroma of the visible picture as an offset to the fused luma.
+* SegFormer's decoder. Resizing is linear per channel with weights that sum to 1, so the projection
+of
+  every scale, its slice of the fusing 1x1 and the BatchNorm become one 1x1 at the scale's own
+  resolution.
+* A PReLU of one slope is a LeakyReLU, which engines fuse into the convolution before it.
+* Both colour conversions become one 1x1: the chroma of the visible picture as an offset to the
+fused luma.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.fusion import EPSILONS, FusionNet, box_mean_pool, channel_statistics, guide_of
-from models.operators import AttentionBlock, DenseBlock, DilatedConv, Operator, ResidualBlock, SeparableConv
+from models.operators import (
+    DenseBlock,
+    DilatedConv,
+    Operator,
+    ResidualBlock,
+    SeparableConv,
+)
 from models.paif import FLAT_RANGE, PAIF, rgb_to_ycrcb, ycrcb_to_rgb
 from models.segformer import AllMLPDecoder, MixTransformer, SegFormer
 
 
-def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def fold_batch_norm(
+    weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d
+) -> tuple[Tensor, Tensor]:
     """Fold a BatchNorm into the weight [cout, ...] and bias [cout] of the layer before it."""
     mean, var = norm.running_mean, norm.running_var
     assert mean is not None and var is not None  # noqa: PT018 - for the type checker: ours always track
@@ -46,10 +62,17 @@ def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -
 
 
 def with_weights(layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """Return a convolution like `layer` with other weights [cout, cin / groups, k, k] and bias [cout]."""
+    """Return a convolution like `layer` with weights [cout, cin / groups, k, k], bias [cout]."""
+    channels = (weight.shape[1] * layer.groups, weight.shape[0])
+    like: Any = layer  # its attributes are typed wider than the constructor takes
     new = nn.Conv2d(
-        weight.shape[1] * layer.groups, weight.shape[0], tuple(weight.shape[2:]), layer.stride,  # type: ignore[arg-type]
-        layer.padding, layer.dilation, layer.groups, bias is not None,  # type: ignore[arg-type]
+        *channels,
+        like.kernel_size,
+        like.stride,
+        like.padding,
+        like.dilation,
+        layer.groups,
+        bias is not None,
     )
     new.weight = nn.Parameter(weight.detach().clone())
     if bias is not None:
@@ -60,6 +83,21 @@ def with_weights(layer: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Co
 def pointwise(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
     """Return a 1x1 convolution with weight [cout, cin] and bias [cout]."""
     return with_weights(nn.Conv2d(1, 1, 1), weight[:, :, None, None], bias)
+
+
+def leaky(act: nn.PReLU) -> nn.LeakyReLU:
+    """Return a PReLU of one slope as the LeakyReLU it is, which engines fuse."""
+    return nn.LeakyReLU(float(act.weight))
+
+
+def with_leaky(layers: nn.Module) -> nn.Module:
+    """Replace every PReLU below `layers` in place; return it."""
+    for name, child in layers.named_children():
+        if isinstance(child, nn.PReLU):
+            setattr(layers, name, leaky(child))
+        else:
+            with_leaky(child)
+    return layers
 
 
 class Residual(nn.Module):
@@ -75,25 +113,33 @@ class Residual(nn.Module):
 
 
 class FoldedDense(nn.Module):
-    """A dense block whose last convolution holds the residual weight."""
+    """A dense block without its concatenations, whose last convolution holds the residual weight.
+
+    A convolution of concatenated maps is the sum of one convolution for each of them; engines add
+    the sum while they write the result, and the concatenated maps of 2C and 3C channels are never
+    built.
+    """
 
     def __init__(self, block: DenseBlock) -> None:
         super().__init__()
-        self.conv1, self.conv2 = block.conv1.conv, block.conv2.conv
-        self.conv3 = with_weights(block.conv3.conv, block.conv3.conv.weight * DenseBlock.RESIDUAL, None)
+        conv2, conv3 = block.conv2.conv, block.conv3.conv
+        self.conv1 = block.conv1.conv
+        self.conv2 = nn.ModuleList(with_weights(conv2, w, None) for w in conv2.weight.chunk(2, 1))
+        last = conv3.weight * DenseBlock.RESIDUAL
+        self.conv3 = nn.ModuleList(with_weights(conv3, w, None) for w in last.chunk(3, 1))
         self.act = block.lrelu
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, C, H, W] to the same shape."""
         x1 = self.act(self.conv1(x))
-        both = torch.cat((x, x1), 1)
-        x2 = self.act(self.conv2(both))
-        return x + self.act(self.conv3(torch.cat((both, x2), 1)))
+        x2 = self.act(self.conv2[0](x) + self.conv2[1](x1))
+        return x + self.act(self.conv3[0](x) + self.conv3[1](x1) + self.conv3[2](x2))
 
 
 def fold_residual(block: ResidualBlock) -> nn.Module:
     """Fold the 1x1 and the BatchNorm of a residual block into its dilated 3x3."""
-    first, dilated, mix, norm, act = block.op
+    layers: Any = block.op
+    first, dilated, mix, norm, act = layers
     # [cout, cmid] x [cmid, cin, 3, 3]: the 1x1 after the 3x3 is one 3x3.
     weight = torch.einsum('om,mikl->oikl', mix.weight[:, :, 0, 0], dilated.weight)
     weight, bias = fold_batch_norm(weight, None, norm)
@@ -105,26 +151,31 @@ def fold_norm_after(mix: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return with_weights(mix, *fold_batch_norm(mix.weight, mix.bias, norm))
 
 
-def fold_operator(operator: Operator) -> nn.Module:
+def fold_operator(operator: nn.Module) -> nn.Module:
     """Return an operator in its deployment form; the attention blocks have nothing to fold."""
-    block = operator._op  # noqa: SLF001 - the key of official checkpoints, hence its name
+    assert isinstance(operator, Operator)
+    block = operator._op
     if isinstance(block, DenseBlock):
         return FoldedDense(block)
     if isinstance(block, ResidualBlock):
         return fold_residual(block)
     if isinstance(block, DilatedConv):
-        relu, depthwise, mix, norm = block.op
+        parts: Any = block.op
+        relu, depthwise, mix, norm = parts
         return Residual(nn.Sequential(relu, depthwise, fold_norm_after(mix, norm)))
     if isinstance(block, SeparableConv):
-        layers = list(block.op)
+        layers: Any = block.op
         return nn.Sequential(
-            *layers[:2], fold_norm_after(layers[2], layers[3]), *layers[4:6], fold_norm_after(layers[6], layers[7])
+            *layers[:2],
+            fold_norm_after(layers[2], layers[3]),
+            *layers[4:6],
+            fold_norm_after(layers[6], layers[7]),
         )
     return block
 
 
 class GuidedMix(nn.Module):
-    """The guided decomposition of one modality and its 1x1 mix, in one go (see the module's docstring).
+    """Guided decomposition of one modality and its 1x1 mix in one, as the module describes.
 
     Args:
         mix: the trained 1x1 convolution [C, 4C] over [low_1, low_2, high_1, high_2].
@@ -134,23 +185,22 @@ class GuidedMix(nn.Module):
         super().__init__()
         low_1, low_2, high_1, high_2 = mix.weight[:, :, 0, 0].chunk(4, 1)  # each [C, C]
         w_1, w_2 = low_1 - high_1, low_2 - high_2
-        self.covariance_mix = pointwise(torch.cat((w_1, w_2)))  # C to 2C
+        self.covariance_mixes = nn.ModuleList((pointwise(w_1), pointwise(w_2)))
         self.mean_mix = pointwise(w_1 + w_2)
         self.skip_mix = pointwise(high_1 + high_2, mix.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features [N, C, H, W] to the mix of their bands [N, C, H, W]."""
         guide = guide_of(features)  # [N, 1, H, W]
-        channels = features.shape[1]
-        means = box_mean_pool(torch.cat((features, guide * features, guide, guide * guide), 1))
-        mean, product, mean_guide, square = means.split((channels, channels, 1, 1), 1)
-        covariance = product - mean_guide * mean
-        variance = square - mean_guide * mean_guide
-        mixed_1, mixed_2 = self.covariance_mix(covariance).chunk(2, 1)
-        a = mixed_1 / (variance + EPSILONS[0]) + mixed_2 / (variance + EPSILONS[1])
+        mean, mean_guide = box_mean_pool(features), box_mean_pool(guide)
+        covariance = box_mean_pool(guide * features) - mean_guide * mean
+        variance = box_mean_pool(guide * guide) - mean_guide * mean_guide
+        mix_1, mix_2 = self.covariance_mixes
+        a = mix_1(covariance / (variance + EPSILONS[0])) + mix_2(
+            covariance / (variance + EPSILONS[1])
+        )
         b = self.mean_mix(mean) - a * mean_guide
-        box_a, box_b = box_mean_pool(torch.cat((a, b), 1)).chunk(2, 1)
-        y: Tensor = guide * box_a + box_b + self.skip_mix(features)
+        y: Tensor = guide * box_mean_pool(a) + (box_mean_pool(b) + self.skip_mix(features))
         return y
 
 
@@ -161,12 +211,16 @@ class DeployedFusion(nn.Module):
         super().__init__()
         parts = net.decompation
         self.stem_thermal, self.stem_visible = net.stem_1, net.stem_2
-        self.mix_thermal, self.mix_visible = GuidedMix(parts.conv1x1_lf), GuidedMix(parts.conv1x1_hf)
-        self.chain_thermal = nn.Sequential(*map(fold_operator, parts.chain._ops))  # noqa: SLF001
-        self.chain_visible = nn.Sequential(*map(fold_operator, parts.chain2._ops))  # noqa: SLF001
+        self.mix_thermal, self.mix_visible = (
+            GuidedMix(parts.conv1x1_lf),
+            GuidedMix(parts.conv1x1_hf),
+        )
+        self.chain_thermal = nn.Sequential(*map(fold_operator, parts.chain._ops))
+        self.chain_visible = nn.Sequential(*map(fold_operator, parts.chain2._ops))
         self.gate = net.spa
-        self.chain = nn.Sequential(*map(fold_operator, net.chain._ops))  # noqa: SLF001
+        self.chain = nn.Sequential(*map(fold_operator, net.chain._ops))
         self.out = net.stem_out
+        with_leaky(self)
 
     def forward(self, thermal: Tensor, luma: Tensor) -> Tensor:
         """Fuse [N, 1, H, W] in 0..1 with [N, 1, H, W] in 0..1 to [N, 1, H, W] in -1..1."""
@@ -174,7 +228,9 @@ class DeployedFusion(nn.Module):
         a_thermal, a_visible = self.mix_thermal(thermal), self.mix_visible(visible)
         d_thermal = a_thermal + self.chain_thermal(a_thermal) + thermal
         d_visible = a_visible + self.chain_visible(a_visible) + visible
-        gate = self.gate(torch.cat((channel_statistics(d_thermal), channel_statistics(d_visible)), 1))
+        gate = self.gate(
+            torch.cat((channel_statistics(d_thermal), channel_statistics(d_visible)), 1)
+        )
         mixed = d_visible + gate * (d_thermal - d_visible)
         y: Tensor = self.out(mixed + self.chain(mixed))
         return y
@@ -192,16 +248,22 @@ class DeployedDecoder(nn.Module):
         slices = weight.chunk(4, 1)
         for part, layer in zip(slices, layers, strict=True):
             bias = bias + part @ layer.proj.bias
-        projections = [pointwise(part @ layer.proj.weight) for part, layer in zip(slices, layers, strict=True)]
+        projections = [
+            pointwise(part @ layer.proj.weight) for part, layer in zip(slices, layers, strict=True)
+        ]
         finest = pointwise(slices[3] @ layers[3].proj.weight, bias)
-        self.scales = nn.ModuleList([finest, projections[2], projections[1], projections[0]])  # c1 to c4
+        self.scales = nn.ModuleList(
+            [finest, projections[2], projections[1], projections[0]]
+        )  # c1 to c4
         self.predict = decoder.linear_pred
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Map the encoder's four maps to logits [N, classes, H / 4, W / 4]."""
         total = self.scales[0](maps[0])
         for layer, x in zip(list(self.scales)[1:], maps[1:], strict=True):
-            total = total + F.interpolate(layer(x), total.shape[2:], mode='bilinear', align_corners=False)
+            total = total + F.interpolate(
+                layer(x), total.shape[2:], mode='bilinear', align_corners=False
+            )
         y: Tensor = self.predict(F.relu(total))
         return y
 
@@ -249,7 +311,8 @@ class DeployedPAIF(nn.Module):
             visible: RGB [N, 3, H, W] in 0..1.
 
         Returns:
-            Fused luma [N, 1, H, W], fused RGB [N, 3, H, W] in 0..1, logits [N, classes, H / 4, W / 4].
+            Fused luma [N, 1, H, W], fused RGB [N, 3, H, W] in 0..1, logits [N, classes, H / 4, W /
+            4].
         """
         fused = self.fusion(thermal, F.conv2d(visible, self.luma))
         rgb = (fused + F.conv2d(visible, self.offset)).clamp(0, 1)
@@ -280,12 +343,15 @@ class DeployedPAIF(nn.Module):
 
 @torch.no_grad()
 def deploy(network: PAIF) -> DeployedPAIF:
-    """Return the deployment form of a trained network, in eval mode; the network itself stays as it is.
+    """Return the deployment form of a trained network, in eval mode; it is left as it is.
 
     Raises:
         ValueError: the network stretches whole batches, which no exported model does.
     """
     if network.config.stretch != 'image':
-        msg = f"stretch {network.config.stretch!r}: only 'image' is exported, a picture must not depend on its neighbours"
+        msg = (
+            f"stretch {network.config.stretch!r}: only 'image' is exported, "
+            'a picture must not depend on its neighbours'
+        )
         raise ValueError(msg)
     return DeployedPAIF(copy.deepcopy(network).eval()).eval().requires_grad_(False)

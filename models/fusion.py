@@ -1,7 +1,7 @@
-"""PAIF's fusion network: decomposition of both pictures, searched cells, attention, one fused luma.
+"""PAIF's fusion network: decomposition, searched cells, attention, one fused luma.
 
-Source: Liu et al., "PAIF: Perception-Aware Infrared-Visible Image Fusion for Attack-Tolerant Semantic
-Segmentation", ACM MM 2023. Attribute names are the official keys, `decompation` included.
+Source: Liu et al., "PAIF: Perception-Aware Infrared-Visible Image Fusion for Attack-Tolerant
+Semantic Segmentation", ACM MM 2023. Attribute names are the official keys, `decompation` included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BoxMean = Callable[[Tensor], Tensor]
 
 
 def box_mean_cumsum(x: Tensor) -> Tensor:
-    """Mean over the (2r+1)^2 window inside the picture, by cumulative sums as the published filter has it.
+    """Mean over the window inside the picture, by cumulative sums as the published filter.
 
     Args:
         x: [N, C, H, W].
@@ -52,7 +52,7 @@ def box_mean_cumsum(x: Tensor) -> Tensor:
 
 
 def box_mean_pool(x: Tensor) -> Tensor:
-    """Mean over the (2r+1)^2 window inside the picture, by two average pools that leave padding out.
+    """Mean over the window inside the picture, by two average pools without padding.
 
     Closer to float64 than cumulative sums, whose rounding grows with the picture.
 
@@ -71,7 +71,9 @@ BOX_MEANS: dict[str, BoxMean] = {'cumsum': box_mean_cumsum, 'pool': box_mean_poo
 
 
 def guided_filter(guide: Tensor, x: Tensor, eps: float, box: BoxMean) -> Tensor:
-    """Smooth `x` along the edges of `guide` (He, Sun, Tang: "Guided Image Filtering", ECCV 2010, eq. 5 to 8).
+    """Smooth `x` along the edges of `guide`.
+
+    Source: He, Sun, Tang, "Guided Image Filtering", ECCV 2010, eq. 5 to 8.
 
     Args:
         guide: [N, 1, H, W].
@@ -126,7 +128,7 @@ class Decomposition(nn.Module):
         self.relu = nn.PReLU()  # in official checkpoints, used by nothing
 
     def bands(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the low and high bands of `features` [N, C, H, W], each [N, 2C, H, W], one eps after the other."""
+        """Return low and high bands [N, 2C, H, W] of `features` [N, C, H, W], eps by eps."""
         guide = guide_of(features)
         low = [guided_filter(guide, features, eps, self.box) for eps in EPSILONS]
         return torch.cat(low, 1), torch.cat([features - band for band in low], 1)

@@ -22,7 +22,7 @@ def _gaussian(size: int = 11, sigma: float = 1.5) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Mean structural similarity (Wang et al., 2004) with an 11x11 Gaussian window and zero padding.
+    """Mean structural similarity (Wang et al., 2004), 11x11 Gaussian window, zero padding.
 
     Args:
         x: [N, 1, H, W] in 0..1.
@@ -64,7 +64,9 @@ def segmentation_loss(logits: Tensor, label: Tensor, weights: Tensor | None = No
 
 
 def saliency(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Global contrast of every pixel: its mean distance to all others (Zhai and Shah, 2006, eq. 7).
+    """Global contrast of every pixel: its mean distance to all others.
+
+    Source: Zhai and Shah, 2006, eq. 7.
 
     Args:
         picture: uint8 [H, W].
@@ -82,9 +84,9 @@ def saliency(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 def fusion_target(thermal: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The picture that fusion is trained towards: a saliency-weighted mean of both.
 
-    The paper's own target files are not public; this choice is ours. The weight of the thermal picture
-    is 0.5 + 0.5 (S_thermal - S_luma), as in Ma et al., "Infrared and visible image fusion based on
-    visual saliency map and weighted least square optimization" (2017), eq. 8.
+    The paper's own target files are not public; this choice is ours. The weight of the thermal
+    picture is 0.5 + 0.5 (S_thermal - S_luma), as in Ma et al., "Infrared and visible image fusion
+    based on visual saliency map and weighted least square optimization" (2017), eq. 8.
 
     Args:
         thermal: uint8 [H, W].

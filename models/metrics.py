@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from models.losses import IGNORE
 
 
-def confusion(label: NDArray[np.uint8], mask: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Count pixels by true (row) and predicted (column) class, int64 [classes, classes]; 255 is left out."""
+def confusion(
+    label: NDArray[np.uint8], mask: NDArray[np.uint8], classes: int
+) -> NDArray[np.int64]:
+    """Count pixels by true (row) and predicted (column) class, int64; 255 is left out."""
     known = label != IGNORE
     index = label[known].astype(np.int64) * classes + mask[known]
     return np.bincount(index, minlength=classes**2).reshape(classes, classes)
@@ -21,8 +23,8 @@ def confusion(label: NDArray[np.uint8], mask: NDArray[np.uint8], classes: int) -
 class Scores:
     """Scores of a confusion matrix.
 
-    A class that occurs in neither label nor prediction scores NaN and counts as 0 in the means, as in the
-    official evaluation.
+    A class that occurs in neither label nor prediction scores NaN and counts as 0 in the means, as
+    in the official evaluation.
 
     Attributes:
         iou: TP / (TP + FP + FN) for each class.
@@ -47,6 +49,9 @@ def scores(matrix: NDArray[np.int64] | NDArray[np.float64]) -> Scores:
         iou = hit / (matrix.sum(0) + matrix.sum(1) - hit)
     filled = np.nan_to_num(iou)
     return Scores(
-        tuple(iou.tolist()), tuple(precision.tolist()), tuple(recall.tolist()), float(filled.mean()),
+        tuple(iou.tolist()),
+        tuple(precision.tolist()),
+        tuple(recall.tolist()),
+        float(filled.mean()),
         float(filled[1:].mean()),
     )

@@ -1,9 +1,9 @@
 """The operators that PAIF's architecture search chooses from.
 
-A name reads `Name_kernel_dilation` (or `Name_kernel` for ECAattention and SPAattention). All have stride
-1 and "same" zero padding, convolutions without bias, BatchNorm with eps 1e-5, PReLU with one slope.
-Attribute names are those of official checkpoints: they are keys of the state_dict, which is why they
-read as they do.
+A name reads `Name_kernel_dilation` (or `Name_kernel` for ECAattention and SPAattention). All have
+stride 1 and "same" zero padding, convolutions without bias, BatchNorm with eps 1e-5, PReLU with
+one slope. Attribute names are those of official checkpoints: they are keys of the state_dict,
+which is why they read as they do.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class NamedConv(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Three densely connected convolutions with one shared PReLU, added to the input with weight 1/3."""
+    """Three densely connected convolutions, one shared PReLU; a third is added to the input."""
 
     RESIDUAL = 0.333333  # as the official code writes it
 
@@ -63,7 +63,7 @@ class DenseBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A k x k, a 3x3 of dilation 2 and a 1x1 convolution, then BatchNorm and PReLU, added to the input."""
+    """Convolutions k x k, 3x3 of dilation 2, 1x1, BatchNorm and PReLU, added to the input."""
 
     def __init__(self, channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
@@ -250,7 +250,10 @@ def parse_operator(name: str) -> tuple[str, int, int]:
         or len(numbers) != fields
         or not all(n.isdecimal() and int(n) > 0 for n in numbers)
     ):
-        msg = f'unknown operator {name!r}: kinds are {sorted(_BUILDERS)}, followed by _kernel_dilation or _kernel'
+        msg = (
+            f'unknown operator {name!r}: kinds are {sorted(_BUILDERS)}, '
+            'followed by _kernel_dilation or _kernel'
+        )
         raise ValueError(msg)
     kernel, dilation = int(numbers[0]), int(numbers[-1]) if fields == 2 else 1
     if kernel % 2 == 0 and kind != 'SelAttention':

@@ -125,7 +125,7 @@ def ycrcb_to_rgb(ycrcb: Tensor) -> Tensor:
 
 
 def stretch_batch(x: Tensor) -> Tensor:
-    """Stretch to 0..1 by the range of the whole batch [N, C, H, W]; NaN where all values are equal."""
+    """Stretch a batch [N, C, H, W] to 0..1 by its one range; NaN where all is equal."""
     return (x - x.min()) / (x.max() - x.min())
 
 
@@ -171,8 +171,8 @@ class PAIF(nn.Module):
             visible: RGB [N, 3, H, W] in 0..1.
 
         Returns:
-            Fused luma [N, 1, H, W] in -1..1, and the fused picture in the visible one's colours, RGB
-            [N, 3, H, W] clipped to 0..1.
+            Fused luma [N, 1, H, W] in -1..1, and the fused picture in the visible one's colours,
+            RGB [N, 3, H, W] clipped to 0..1.
         """
         ycrcb = rgb_to_ycrcb(visible)
         fused = self.enhance_net(thermal[:, :1], ycrcb[:, :1])

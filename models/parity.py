@@ -3,8 +3,8 @@
     python -m models.parity ../shared/parity/paif_*_seed0.npz
 
 For each file it prints how far every stored tensor lies from ours and fails past the tolerance
-(`../shared/parity/README.md`). Official code computes with cumulative sums and one range for a whole
-batch, so parity mode does too.
+(`../shared/parity/README.md`). Official code computes with cumulative sums and one range for a
+whole batch, so parity mode does too.
 """
 
 from __future__ import annotations
@@ -256,7 +256,10 @@ def compare_file(path: Path) -> list[Difference]:
     """
     match = re.fullmatch(r'(.+)_seed(\d+)', path.stem)
     if match is None or match[1] not in COMPARISONS:
-        msg = f'{path.name}: no comparison for it; known are {sorted(COMPARISONS)} followed by _seedN.npz'
+        msg = (
+            f'{path.name}: no comparison for it; '
+            f'known are {sorted(COMPARISONS)} followed by _seedN.npz'
+        )
         raise ValueError(msg)
     with np.load(path, allow_pickle=False) as archive:
         fixture = {key: archive[key] for key in archive.files}
@@ -264,7 +267,7 @@ def compare_file(path: Path) -> list[Difference]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the differences of the named fixtures; return 1 when one is past its tolerance, 2 on bad input."""
+    """Print all differences; return 1 when one is past its tolerance, 2 on bad input."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -279,7 +282,8 @@ def main(argv: list[str] | None = None) -> int:
             return 2
         for row in rows:
             print(
-                f'  {"ok  " if row.passed else "FAIL"} {row.name:36s} {row.largest:.3g} (bound {row.bound:g})'
+                f'  {"ok  " if row.passed else "FAIL"} {row.name:36s} '
+                f'{row.largest:.3g} (bound {row.bound:g})'
             )
         failed += sum(not row.passed for row in rows)
     print('all within tolerance' if not failed else f'{failed} past tolerance')

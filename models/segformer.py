@@ -1,8 +1,8 @@
 """SegFormer: the Mix Transformer encoder (MiT-B0 to B5) and the all-MLP decoder.
 
 Written from Xie et al., "SegFormer: Simple and Efficient Design for Semantic Segmentation with
-Transformers", NeurIPS 2021, sections 3.1 and 3.2, with attribute names that official PAIF checkpoints
-have as keys.
+Transformers", NeurIPS 2021, sections 3.1 and 3.2, with attribute names that official PAIF
+checkpoints have as keys.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class MixTransformer(nn.Module):
             cin, done = dim, done + depth
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map a normalised RGB picture [N, 3, H, W] to four maps [N, dims[i], H / 4 / 2^i, W / 4 / 2^i]."""
+        """Map a normalised RGB picture [N, 3, H, W] to four maps, strides 4, 8, 16 and 32."""
         maps = []
         for i in range(1, 5):
             tokens, height, width = getattr(self, f'patch_embed{i}')(x)
@@ -206,7 +206,7 @@ class FuseConv(nn.Module):
 
 
 class AllMLPDecoder(nn.Module):
-    """Projects every stage to one width, resizes to stride 4, fuses and classifies (Xie et al., eq. 4)."""
+    """Projects, resizes to stride 4, fuses and classifies (Xie et al., eq. 4)."""
 
     def __init__(
         self, dims: tuple[int, ...], embedding: int, classes: int, dropout: float = 0.1
@@ -249,7 +249,8 @@ class SegFormer(nn.Module):
         config = BACKBONES[backbone]
         self.encoder = MixTransformer(config)
         self.decoder = AllMLPDecoder(config.dims, embedding, classes)
-        # In official checkpoints; the official forward throws its result away and ours does not compute it.
+        # In official checkpoints; the official forward throws its result away and ours does not
+        # compute it.
         self.classifier = nn.Conv2d(config.dims[3], classes, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

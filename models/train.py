@@ -8,8 +8,9 @@ Three stages, because on a CPU the full-resolution fusion network is the expensi
 2. `fuse`: the fusion network alone, towards that target, on small crops;
 3. `joint`: both, with PAIF's joint loss 0.1 L_F + 4 CE.
 
-Stopped, the same command goes on where it was. `--out` holds the checkpoint, the log (CSV) and, at the
-end, `weights.safetensors`. Search and adversarial training are another matter and not done here.
+Stopped, the same command goes on where it was. `--out` holds the checkpoint, the log (CSV) and, at
+the end, `weights.safetensors`. Search and adversarial training are another matter and not done
+here.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from models.data import Augmentation, Batch, LabelledPair, TrainingPairs, genera
 from models.losses import FUSION_WEIGHT, SEGMENTATION_WEIGHT, fusion_loss, segmentation_loss
 from models.paif import PAIF, load_config, rgb_to_ycrcb, ycrcb_to_rgb
 
-SCENE_SEED = 1000  # of the first training scene; smaller ones are kept for the demo and for evaluation
+SCENE_SEED = (
+    1000  # of the first training scene; smaller ones are kept for the demo and for evaluation
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,9 @@ class Recipe:
     """
 
     stages: tuple[Stage, ...] = (
-        Stage('segment', 4000, 16, (256, 320), 6e-4, 200),
-        Stage('fuse', 600, 8, (160, 160), 2e-3, 50),
-        Stage('joint', 700, 8, (256, 320), 2e-4, 50),
+        Stage('segment', 2600, 16, (256, 320), 6e-4, 150),
+        Stage('fuse', 300, 8, (160, 160), 2e-3, 50),
+        Stage('joint', 400, 8, (192, 256), 2e-4, 50),
     )
     class_weights: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     generated: float = 0.4
@@ -108,12 +111,16 @@ def stage_loss(network: PAIF, stage: Stage, batch: Batch, weights: Tensor) -> Te
     # bfloat16 for the segmenter only: it ruins the guided filter's variances.
     with torch.autocast('cpu', torch.bfloat16):
         logits = network.denoise_net(network.segmenter_input(rgb))
-    return FUSION_WEIGHT * loss + SEGMENTATION_WEIGHT * segmentation_loss(logits.float(), batch.label, weights)
+    return FUSION_WEIGHT * loss + SEGMENTATION_WEIGHT * segmentation_loss(
+        logits.float(), batch.label, weights
+    )
 
 
 def parameters(network: PAIF, stage: Stage) -> list[dict[str, object]]:
-    """Return the stage's parameters in two groups: decayed weights, and norms, biases and slopes."""
-    part = {'segment': network.denoise_net, 'fuse': network.enhance_net, 'joint': network}[stage.name]
+    """Return the stage's parameters: decayed weights, then norms, biases and slopes."""
+    part = {'segment': network.denoise_net, 'fuse': network.enhance_net, 'joint': network}[
+        stage.name
+    ]
     return [
         {'params': [p for p in part.parameters() if p.ndim > 1], 'weight_decay': 0.01},
         {'params': [p for p in part.parameters() if p.ndim <= 1], 'weight_decay': 0.0},
@@ -123,7 +130,9 @@ def parameters(network: PAIF, stage: Stage) -> list[dict[str, object]]:
 class Trainer:
     """Runs the stages of a recipe, with a checkpoint that it resumes from."""
 
-    def __init__(self, network: PAIF, recipe: Recipe, sources: list[list[LabelledPair]], out: Path) -> None:
+    def __init__(
+        self, network: PAIF, recipe: Recipe, sources: list[list[LabelledPair]], out: Path
+    ) -> None:
         self.network, self.recipe, self.sources, self.out = network, recipe, sources, out
         self.checkpoint = out / 'checkpoint.pt'
         real = 1.0 - recipe.generated
@@ -136,34 +145,52 @@ class Trainer:
         if self.checkpoint.exists():
             state = torch.load(self.checkpoint, weights_only=True)
             if state['recipe'] != json.dumps(asdict(self.recipe)):
-                msg = f'{self.checkpoint} was made with another recipe: choose another --out, or remove it'
+                msg = (
+                    f'{self.checkpoint} was made with another recipe: '
+                    'choose another --out, or remove it'
+                )
                 raise ValueError(msg)
             self.network.load_state_dict(state['network'])
             position = tuple(state['position'])
         for number in range(position[0], len(self.recipe.stages)):
             first = position[1] if number == position[0] else 0
-            optimiser = torch.optim.AdamW(parameters(self.network, self.recipe.stages[number]), betas=(0.9, 0.999))
+            optimiser = torch.optim.AdamW(
+                parameters(self.network, self.recipe.stages[number]), betas=(0.9, 0.999)
+            )
             if state is not None and first:
                 optimiser.load_state_dict(state['optimiser'])
             self._stage(number, first, optimiser, workers, save_every)
 
-    def _stage(self, number: int, first: int, optimiser: torch.optim.Optimizer, workers: int, every: int) -> None:
+    def _stage(
+        self, number: int, first: int, optimiser: torch.optim.Optimizer, workers: int, every: int
+    ) -> None:
         stage = self.recipe.stages[number]
         crops = Augmentation(size=stage.size)
         data = TrainingPairs(
-            self.sources, self.shares, stage.batch, stage.steps, self.recipe.seed * 10 + number, crops
+            self.sources,
+            self.shares,
+            stage.batch,
+            stage.steps,
+            self.recipe.seed * 10 + number,
+            crops,
         )
-        loader = DataLoader(data, batch_size=None, sampler=range(first, stage.steps), num_workers=workers)
+        loader = DataLoader(
+            data, batch_size=None, sampler=range(first, stage.steps), num_workers=workers
+        )
         weights = torch.tensor(self.recipe.class_weights)
         self.network.train()
         started, losses = time.monotonic(), []
-        bar = tqdm(loader, desc=stage.name, initial=first, total=stage.steps, mininterval=10, unit='step')
+        bar = tqdm(
+            loader, desc=stage.name, initial=first, total=stage.steps, mininterval=10, unit='step'
+        )
         for step, batch in enumerate(bar, start=first):
             for group in optimiser.param_groups:
                 group['lr'] = learning_rate(stage, step)
             loss = stage_loss(self.network, stage, batch, weights)
             if not torch.isfinite(loss):
-                msg = f'loss is {loss.item()} at step {step} of stage {stage.name!r}: lower its rate'
+                msg = (
+                    f'loss is {loss.item()} at step {step} of stage {stage.name!r}: lower its rate'
+                )
                 raise FloatingPointError(msg)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -197,19 +224,31 @@ class Trainer:
 
 def main(argv: list[str] | None = None) -> int:
     """Train, resume or finish a network; return 0."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--config', default='paif_small', help='name in models/configs, or a path')
-    parser.add_argument('--data', type=Path, help='folder with train/ and val/, each {vi,ir,label}/NAME')
+    parser.add_argument(
+        '--data', type=Path, help='folder with train/ and val/, each {vi,ir,label}/NAME'
+    )
     parser.add_argument('--out', type=Path, required=True, help='folder of the run')
-    parser.add_argument('--scenes', type=int, default=Recipe.scenes, help='generated scenes to train on')
-    parser.add_argument('--scale-steps', type=float, default=1.0, help='multiplies the steps of every stage')
+    parser.add_argument(
+        '--scenes', type=int, default=Recipe.scenes, help='generated scenes to train on'
+    )
+    parser.add_argument(
+        '--scale-steps', type=float, default=1.0, help='multiplies the steps of every stage'
+    )
     parser.add_argument('--workers', type=int, default=1, help='processes that prepare batches')
     parser.add_argument('--threads', type=int, default=2, help='threads of torch')
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
     stages = tuple(
-        replace(s, steps=max(2, round(s.steps * args.scale_steps)), warmup=max(1, round(s.warmup * args.scale_steps)))
+        replace(
+            s,
+            steps=max(2, round(s.steps * args.scale_steps)),
+            warmup=max(1, round(s.warmup * args.scale_steps)),
+        )
         for s in Recipe.stages
     )
     recipe = replace(Recipe(), stages=stages, scenes=args.scenes)

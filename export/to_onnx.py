@@ -1,0 +1,296 @@
+"""Turn trained weights into one ONNX file, and prove that it computes the same.
+
+    python export/to_onnx.py models/weights/paif_small.safetensors
+    python export/to_onnx.py official.pth --config paif_official_b3 --out paif_b3.onnx
+
+Steps: load the weights (strictly), transform the network for deployment and compare it with the
+plain one, export (opset 18, static shape, one file), check the file (onnx.checker and the rules of
+`export/graph_rules.py`), run it in ONNX Runtime and compare it with torch on real pictures. The
+file is written only if everything holds; the exit code is 1 if something does not, 2 on bad
+arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # run as a script, only its own folder is there
+    sys.path.insert(0, str(ROOT))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from export.compact import compact  # noqa: E402
+from export.graph_rules import OPSET, broken_rules  # noqa: E402
+from models.checkpoint import CheckpointError, load_paif, sha256  # noqa: E402
+from models.deploy import DeployedPAIF, deploy  # noqa: E402
+from models.paif import PAIF  # noqa: E402
+from paif_ros import __version__  # noqa: E402
+from paif_ros.contract import INPUTS, OUTPUTS, ModelCard  # noqa: E402
+
+PICTURES = ROOT / 'tests' / 'data' / 'pairs'
+FLOAT_BOUND = 1e-4  # fused luma and logits, transformed against plain network
+LEVEL_BOUND = (
+    1  # grey levels of the fused picture, ONNX Runtime against torch: one step of rounding
+)
+MARGIN_BOUND = 1e-3  # a class may flip only where the two best logits are closer than this
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measured difference and its bound."""
+
+    name: str
+    value: float
+    bound: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is a number within the bound."""
+        return self.value <= self.bound
+
+    def __str__(self) -> str:
+        verdict = 'ok  ' if self.passed else 'FAIL'
+        return f'{verdict} {self.name}: {self.value:.3g} (bound {self.bound:g})'
+
+
+def read_pairs(
+    folder: Path, size: tuple[int, int]
+) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Read pairs {vi,ir}/NAME, resized to (height, width).
+
+    Returns:
+        Visible uint8 [H, W, 3] RGB and thermal uint8 [H, W] of each pair.
+
+    Raises:
+        FileNotFoundError: the folder has no pair.
+    """
+    pairs = []
+    for path in sorted((folder / 'vi').glob('*')):
+        partner = next(iter((folder / 'ir').glob(f'{path.stem}.*')), None)
+        visible = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        thermal = cv2.imread(str(partner), cv2.IMREAD_GRAYSCALE) if partner else None
+        if visible is None or thermal is None:
+            continue
+        shape = (size[1], size[0])
+        visible = cv2.cvtColor(cv2.resize(visible, shape), cv2.COLOR_BGR2RGB)
+        pairs.append(
+            (np.asarray(visible, np.uint8), np.asarray(cv2.resize(thermal, shape), np.uint8))
+        )
+    if not pairs:
+        msg = f'no pictures {{vi,ir}}/NAME in {folder}: name a folder with --pictures'
+        raise FileNotFoundError(msg)
+    return pairs
+
+
+@torch.no_grad()
+def compare_transformed(
+    plain: PAIF, deployed: DeployedPAIF, thermal: Tensor, visible: Tensor
+) -> list[Check]:
+    """Compare transformed and plain network on a pair, uint8 [1, H, W] and [1, H, W, 3]."""
+    gray, rgb = thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
+    fused, logits = plain(gray, rgb)
+    fused_2, _, logits_2 = deployed.compute(gray, rgb)
+    return [
+        Check(
+            'transformed against plain, fused luma',
+            float((fused - fused_2).abs().max()),
+            FLOAT_BOUND,
+        ),
+        Check(
+            'transformed against plain, logits',
+            float((logits - logits_2).abs().max()),
+            FLOAT_BOUND,
+        ),
+    ]
+
+
+@torch.no_grad()
+def class_margin(
+    deployed: DeployedPAIF, thermal: Tensor, visible: Tensor, mask: NDArray[np.uint8]
+) -> float:
+    """Return how far below the best logit the classes of `mask` [1, H, W] lie at worst."""
+    gray, rgb = thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
+    logits = deployed.compute(gray, rgb)[2]
+    logits = nn.functional.interpolate(
+        logits, mask.shape[1:], mode='bilinear', align_corners=False
+    )
+    chosen = logits.gather(1, torch.from_numpy(mask).long()[:, None])
+    return float((logits.amax(1, keepdim=True) - chosen).max())
+
+
+def compare_onnx(
+    model: bytes, deployed: DeployedPAIF, thermal: Tensor, visible: Tensor
+) -> list[Check]:
+    """Compare the exported model in ONNX Runtime with the transformed network on one pair."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+    fused, mask = session.run(
+        list(OUTPUTS), {'visible': visible.numpy(), 'thermal': thermal.numpy()}
+    )
+    with torch.no_grad():
+        expected = deployed(visible, thermal)[0].numpy()
+    levels = np.abs(fused.astype(int) - expected.astype(int))
+    return [
+        Check(
+            'ONNX Runtime against torch, fused picture in grey levels',
+            float(levels.max()),
+            LEVEL_BOUND,
+        ),
+        Check(
+            'ONNX Runtime against torch, part of fused values that differ',
+            float((levels > 0).mean()),
+            1e-3,
+        ),
+        Check(
+            'ONNX Runtime against torch, logit margin of its classes',
+            class_margin(deployed, thermal, visible, mask),
+            MARGIN_BOUND,
+        ),
+    ]
+
+
+def export_onnx(
+    deployed: nn.Module, size: tuple[int, int], batch: int, metadata: dict[str, str]
+) -> onnx.ModelProto:
+    """Export a module that keeps the contract of exported models.
+
+    Args:
+        deployed: takes visible uint8 [N, H, W, 3] and thermal uint8 [N, H, W].
+        size: (height, width).
+        batch: N.
+        metadata: string pairs to put in the file.
+    """
+    height, width = size
+    visible = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
+    thermal = torch.zeros(batch, height, width, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'model.onnx'
+        torch.onnx.export(
+            deployed,
+            (visible, thermal),
+            str(path),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        model = onnx.load(path)
+    compact(model)
+    onnx.helper.set_model_props(model, metadata)
+    return model
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read 'HEIGHTxWIDTH' in pixels; both must be multiples of 32, the encoder's coarsest stride.
+
+    Raises:
+        argparse.ArgumentTypeError: it reads otherwise.
+    """
+    parts = text.lower().split('x')
+    if len(parts) != 2 or not all(
+        p.isdecimal() and int(p) > 0 and int(p) % 32 == 0 for p in parts
+    ):
+        msg = f'size {text!r}: give HEIGHTxWIDTH, both multiples of 32, such as 480x640'
+        raise argparse.ArgumentTypeError(msg)
+    return int(parts[0]), int(parts[1])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Export a network; see the module's docstring for the steps and exit codes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'weights', type=Path, help='.safetensors of ours, or an official checkpoint (.pth)'
+    )
+    parser.add_argument('--config', help='name in models/configs or a path; ours carry their own')
+    parser.add_argument('--out', type=Path, help='ONNX file to write; default beside the weights')
+    parser.add_argument(
+        '--size', type=parse_size, default=(480, 640), help='HEIGHTxWIDTH, default 480x640'
+    )
+    parser.add_argument('--batch', type=int, default=1, help='pairs in a batch, default 1')
+    parser.add_argument(
+        '--pictures', type=Path, default=PICTURES, help='folder with {vi,ir}/NAME to compare on'
+    )
+    args = parser.parse_args(argv)
+    out = args.out or args.weights.with_suffix('.onnx')
+
+    bar = tqdm(
+        total=6, bar_format='{desc:34s} {n_fmt}/{total_fmt} steps, {elapsed}', file=sys.stderr
+    )
+
+    def step(text: str) -> None:
+        bar.set_description_str(text)
+        bar.update()
+
+    try:
+        step('loading the weights')
+        plain = load_paif(args.weights, args.config)
+        pairs = read_pairs(args.pictures, args.size)
+    except (CheckpointError, OSError, ValueError) as err:
+        bar.close()
+        print(f'error: {err}', file=sys.stderr)
+        return 2
+    tensors = [(torch.from_numpy(t)[None], torch.from_numpy(v)[None]) for v, t in pairs]
+    step('transforming, comparing')
+    deployed = deploy(plain)
+    checks = [check for t, v in tensors for check in compare_transformed(plain, deployed, t, v)]
+    card = ModelCard(
+        network='paif',
+        variant=plain.config.variant,
+        genotype=plain.config.genotype.to_json(),
+        classes=plain.config.classes,
+        input_size=args.size,
+        weights_sha256=sha256(args.weights),
+        version=__version__,
+    )
+    step('exporting (about a minute for B3)')
+    model = export_onnx(deployed, args.size, args.batch, card.to_metadata())
+    step('checking the graph')
+    onnx.checker.check_model(model, full_check=True)
+    broken = broken_rules(model, sum(isinstance(m, nn.LayerNorm) for m in deployed.modules()))
+    step('comparing in ONNX Runtime')
+    serialized = model.SerializeToString()
+    for t, v in tensors:
+        repeated = (t.repeat(args.batch, 1, 1), v.repeat(args.batch, 1, 1, 1))
+        checks += compare_onnx(serialized, deployed, *repeated)
+    step('done')
+    bar.close()
+
+    worst: dict[str, Check] = {}
+    for check in checks:
+        if check.name not in worst or not check.value <= worst[check.name].value:
+            worst[check.name] = check
+    print(f'{len(pairs)} real pairs from {args.pictures}, worst of them:')
+    for check in worst.values():
+        print(f'  {check}')
+    for sentence in broken:
+        print(f'  FAIL the graph {sentence}')
+    if broken or not all(check.passed for check in worst.values()):
+        print(f'not written: {out}', file=sys.stderr)
+        return 1
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(serialized)
+    print(
+        f'wrote {out}: {len(serialized) / 1e6:.1f} MB, {len(model.graph.node)} nodes, '
+        f'opset {OPSET}'
+    )
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
