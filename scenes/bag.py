@@ -88,7 +88,7 @@ def write_bag(path: Path, clip: Clip, seed: int = 0, replace: bool = False) -> B
     Raises:
         FileExistsError: something lies at `path` and is not a bag, or `replace` is False.
     """
-    _make_room(path, replace)
+    make_room(path, replace)
     store = get_typestore(Stores.ROS2_HUMBLE)  # these messages are the same in all releases
     stamps = make_stamps(seed, clip.rate, clip.count, START_NS)
     names: list[str] = []
@@ -170,7 +170,12 @@ def _header(store: Any, stamp: int, frame: str) -> Any:
     return store.types['std_msgs/msg/Header'](time, frame)
 
 
-def _make_room(path: Path, replace: bool) -> None:
+def make_room(path: Path, replace: bool) -> None:
+    """Delete a bag that lies at `path`, and nothing but a bag.
+
+    Raises:
+        FileExistsError: something lies there and is not a bag, or `replace` is False.
+    """
     if not path.exists():
         return
     if not replace:

@@ -191,7 +191,7 @@ def test_fuzz_ends_in_an_array_or_the_error():
             good += 1
             assert pixels.dtype in dtypes
             assert pixels.shape == (image.height, image.width, *tail)
-    assert good > 5_000
+    assert good > 2_000  # 12,000 where a library reads the rare encodings
     assert bad > 5_000
 
 
