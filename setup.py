@@ -30,5 +30,5 @@ setup(
     maintainer_email='maintainers@users.noreply.github.com',
     description='Fuses a thermal and an RGB camera into one picture and segments it.',
     license='Apache-2.0',
-    entry_points={'console_scripts': [f'fusion = {NAME}.node:main']},
+    entry_points={'console_scripts': [f'fusion = {NAME}.main:main']},
 )

@@ -8,22 +8,16 @@ the next pair goes on.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import threading
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic_ns
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from paif_ros.accounting import DropReason, Source
@@ -254,47 +248,16 @@ class FusionNode(Node):
         if self._engine is not None:
             self._publish_diagnostics(self._engine, 'stopped')
             self._diagnostics.wait_for_all_acked(Duration(seconds=0.3))
+        counted = self._statistics.snapshot()
+        lost = ', '.join(f'{n} {reason}' for reason, n in counted.lost.items() if n)
+        self.get_logger().info(
+            f'stopped: {counted.pairs} pairs, {counted.frames.paired} fused'
+            + (f', dropped: {lost}' if lost else '')
+        )
         return not self._worker.is_alive()
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the node until SIGINT or SIGTERM. Exits with 0, or 1 where it can't start."""
-    sys.exit(_run(args))
-
-
-def _run(args: list[str] | None) -> int:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        # rclpy's own handlers would end the context before the last diagnostics are out.
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = FusionNode()
-    except (PaifError, RuntimeError) as err:  # rclpy's errors about arguments are RuntimeErrors
-        rclpy.logging.get_logger('fusion').fatal(' '.join(str(err).split()))
-        rclpy.try_shutdown()
-        return 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        while not stop.is_set() and node.failure is None:
-            executor.spin_once(timeout_sec=0.1)  # signals are seen between two waits
-    except ExternalShutdownException:
-        pass
-    ended = node.stop()
-    if node.failure is not None:
-        node.get_logger().fatal(str(node.failure))
-    code = 1 if node.failure is not None else 0
-    if not ended:
-        # Leaving Python under a thread that runs native code can crash; there is nothing to save.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.try_shutdown()
-    return code
-
-
 if __name__ == '__main__':
+    from paif_ros.main import main
+
     main()
