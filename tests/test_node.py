@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tiny_model
 
-rclpy = pytest.importorskip('rclpy', reason='needs ROS 2 (or its wheels) in this Python')
+pytest.importorskip('rclpy', reason='needs ROS 2 (or its wheels) in this Python')
 
+import rclpy
 from ros_checks import (
     PERIOD,
     START,
