@@ -24,7 +24,7 @@ class Smoke:
         )  # cells a second
         self._rise = rng.uniform(4, 14, 2)
         self._tone = (rng.uniform(130, 205) + rng.uniform(-8, 8, 3)).astype(np.float32)
-        self._density = float(rng.uniform(1.05, 1.5))
+        self._density = float(rng.uniform(0.9, 1.45))
         # The ground at the robot's feet is close, so little smoke lies before it.
         near = (np.arange(config.height) - horizon) / max(config.height - horizon, 1)
         self._veil = np.clip(1.25 - np.clip(near, 0, 1) ** 2, 0.0, 1.0).astype(np.float32)[:, None]

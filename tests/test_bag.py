@@ -83,7 +83,7 @@ def test_metadata_says_how_to_play(tmp_path: Path) -> None:
 
 
 def write_film(path: Path, colors: list[int]) -> None:
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 20.0, SIZE[::-1])
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 20.0, SIZE[::-1])
     assert film.isOpened()
     for value in colors:
         film.write(np.full((*SIZE, 3), value, np.uint8))
@@ -119,7 +119,7 @@ def test_real_folder(tmp_path: Path) -> None:
 def test_pairs_of_different_size_are_refused(tmp_path: Path) -> None:
     write_film(tmp_path / 'c_visible.mp4', [9, 9])
     film = cv2.VideoWriter(
-        str(tmp_path / 'c_infrared.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 20, (64, 64)
+        str(tmp_path / 'c_infrared.mp4'), cv2.VideoWriter.fourcc(*'mp4v'), 20, (64, 64)
     )
     film.write(np.zeros((64, 64, 3), np.uint8))
     film.release()
