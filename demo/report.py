@@ -17,7 +17,7 @@ CAMERAS = {'visible': COLOR, 'thermal': THERMAL}
 STAGES = ('pairing', 'waiting', 'decode', 'inference', 'convert', 'publish', 'total')
 # What the stages mean, for those who read the table.
 MEANING = {
-    'pairing': 'second picture arrived to pair made',
+    'pairing': "second picture arrived to pair made; the first four wait for the cameras' pace",
     'waiting': 'pair made to network free',
     'decode': 'messages to arrays',
     'inference': 'the network alone',

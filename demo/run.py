@@ -44,13 +44,15 @@ def find_model(given: Path | None) -> Path:
     """
     if given is not None:
         if not given.is_file():
-            raise FileNotFoundError(f'no model at {given}: pass --model a file made by the export')
+            raise FileNotFoundError(
+                f'no model at {given}: pass --model a file that export/to_onnx.py wrote'
+            )
         return given.resolve()
     found = sorted(MODELS.glob('*.onnx'))
     preferred = [path for path in found if path.stem == 'paif_small']
     if not found:
         raise FileNotFoundError(
-            f'no .onnx model in {MODELS}: export one with `make export`, or pass --model'
+            f'no .onnx model in {MODELS}: export one with export/to_onnx.py, or pass --model'
         )
     return (preferred or found)[0]
 
