@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 
-STARTED, FAILED = 0, 1  # exit codes
+DONE, FAILED = 0, 1  # exit codes
 
 
 def main(args: list[str] | None = None) -> None:
@@ -47,18 +47,18 @@ def _run(args: list[str] | None, stop: threading.Event) -> int:
     except ExternalShutdownException:
         pass
     ended = node.stop()
-    code = STARTED
+    code = DONE
     if node.failure is not None:
         node.get_logger().fatal(str(node.failure))
         code = FAILED
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.try_shutdown()
     if not ended:
         # Leaving Python under a thread that runs native code can crash; there is nothing to save.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.try_shutdown()
     return code
 
 

@@ -23,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from paif_ros.accounting import DropReason, Source
 from paif_ros.diagnostics import Moment, status
 from paif_ros.engines import EngineInfo, make_engine
-from paif_ros.errors import ImageFormatError, PaifError
+from paif_ros.errors import EngineError, ImageFormatError, PaifError
 from paif_ros.mailbox import Mailbox
 from paif_ros.pairing import Frame, Pair, Pairer
 from paif_ros.pipeline import Pipeline, Settings
@@ -185,10 +185,16 @@ class FusionNode(Node):
         self._pipeline.close()
 
     def _load(self) -> bool:
+        start = self._settings.current.engine
         try:
             info = self._pipeline.load()
         except PaifError as err:
             self.failure = err
+            return False
+        except Exception as err:  # whatever else, the node must not stay up without a network
+            self.failure = EngineError(
+                start.backend, f'loading failed: {type(err).__name__}: {err}'
+            )
             return False
         card = info.card
         self.get_logger().info(
@@ -245,7 +251,7 @@ class FusionNode(Node):
         self._worker.join(JOIN_SECONDS)
         self._pairer.flush(DropReason.SHUTDOWN)
         self._statistics.close()
-        if self._engine is not None:
+        if self._engine is not None and self.context.ok():
             self._publish_diagnostics(self._engine, 'stopped')
             self._diagnostics.wait_for_all_acked(Duration(seconds=0.3))
         counted = self._statistics.snapshot()
