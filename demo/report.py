@@ -195,12 +195,15 @@ def _notes(report: Report, late_ms: float, heard: bool) -> tuple[str, ...]:
     replaced = report.dropped_pairs.get('superseded', 0)
     period = 1000.0 / report.camera_hz
     needs = sum(report.latency[s].p50 for s in ('decode', 'inference', 'convert', 'publish'))
-    if replaced or needs > period:
+    gave_way = f'{replaced} of {report.pairs_in} pairs were dropped for newer ones (superseded)'
+    if needs > period:
         notes.append(
             f'the network is slower than the cameras here: one pair takes {needs:.0f} ms, the '
-            f'cameras send one every {period:.0f} ms. {replaced} of {report.pairs_in} pairs were '
-            'dropped for newer ones (superseded): fewer results, but no backlog builds up.'
+            f'cameras send one every {period:.0f} ms. {gave_way}: fewer results, but no backlog '
+            'builds up.'
         )
+    elif replaced:
+        notes.append(f'{gave_way}, which came while another one was computed.')
     if late_ms > period / 2:
         notes.append(f'this machine is busy: the player sent up to {late_ms:.0f} ms late.')
     if any(

@@ -8,132 +8,24 @@ contact_sheet.png and demo.mp4.
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
-import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import cv2
-
-from demo.crew import ROOT, Crew, CrewError, graph_environment
-from demo.film import Film
-from demo.moments import Moment, moments
-from demo.pictures import choose, mosaic, sheet, sheet_row
-from demo.report import Report, make_report, table
-from demo.topics import FUSED, NODE
-from scenes.bag import COLOR, BagSummary, make_room, write_bag
-from scenes.make_bag import choose_clip
-from scenes.progress import show_progress
-
-MODELS = ROOT / 'models' / 'weights'
 SECONDS, RATE = 16.0, 10.0
-START_TIMEOUT = 60.0  # seconds for the node to load its model
-DRAIN = 1.5  # seconds after the last pair, for what is still being computed
+NEEDED = {
+    'rclpy': 'source ROS 2, or pip install "ros-rclpy[fastrtps]"',
+    'rosbags': 'pip install rosbags',
+    'cv2': 'pip install opencv-python-headless',
+    'numpy': 'pip install numpy',
+    'yaml': 'pip install pyyaml',
+}
 
 
-def find_model(given: Path | None) -> Path:
-    """Return the model to run.
-
-    Args:
-        given: what the user asked for; None takes the one in models/weights.
-
-    Raises:
-        FileNotFoundError: there is none; says what to do.
-    """
-    if given is not None:
-        if not given.is_file():
-            raise FileNotFoundError(
-                f'no model at {given}: pass --model a file that export/to_onnx.py wrote'
-            )
-        return given.resolve()
-    found = sorted(MODELS.glob('*.onnx'))
-    preferred = [path for path in found if path.stem == 'paif_small']
-    if not found:
-        raise FileNotFoundError(
-            f'no .onnx model in {MODELS}: export one with export/to_onnx.py, or pass --model'
-        )
-    return (preferred or found)[0]
-
-
-def run_graph(bag: BagSummary, out: Path, model: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run node, recorder and player until the bag is played; return what the last two noted.
-
-    Raises:
-        CrewError: one of them failed or did not end.
-    """
-    made = out / 'output_bag'
-    make_room(made, replace=True)
-    facts = {name: out / 'logs' / f'{name}.json' for name in ('player', 'recorder')}
-    parameters = ['--params-file', str(ROOT / 'config' / 'fusion.yaml')]
-    parameters += ['-p', f'model_path:={model}']
-    with Crew(out / 'logs', graph_environment()) as crew:
-        crew.start('node', 'paif_ros.node', ['--ros-args', *parameters])
-        crew.start('recorder', 'demo.record', [str(made), str(facts['recorder'])])
-        timeout = ['--timeout', str(START_TIMEOUT)]
-        arguments = [str(bag.path), str(facts['player']), *timeout]
-        crew.start('player', 'demo.play', arguments, loud=True)
-        crew.wait('player', START_TIMEOUT + 2 * bag.pairs / bag.rate + 20)
-        time.sleep(DRAIN)
-        crew.end('player')
-        crew.end('node')  # says its last diagnostics on leaving: the recorder must still listen
-        time.sleep(0.5)
-        crew.end('recorder')
-    missing = [name for name, path in facts.items() if not path.is_file()]
-    if missing:
-        raise CrewError(f'{" and ".join(missing)} left no facts: see the logs in {out / "logs"}')
-    played, recorded = (json.loads(facts[name].read_text()) for name in ('player', 'recorder'))
-    return played, recorded
-
-
-def draw_results(bag: BagSummary, out: Path, played: Any, recorded: Any) -> None:
-    """Write contact_sheet.png and demo.mp4."""
-    stamps = played['stamps'][COLOR]
-    place = {stamp: index for index, stamp in enumerate(stamps)}
-    fused = {place[stamp] for stamp, _ in recorded['arrivals'][FUSED] if stamp in place}
-    chosen = choose(bag.sections, fused, 2 if len(bag.sections) > 1 else 6)
-    rows = []
-    last: Moment | None = None
-    with Film(out / 'demo.mp4', bag.rate) as film:
-        every = moments(bag.path, out / 'output_bag', stamps, bag.sections)
-        for moment in show_progress(every, len(stamps), 'drawing demo.mp4'):
-            last = moment if moment.fused is not None else last
-            film.add(mosaic(moment, last, bag.rate))
-            if moment.index in chosen:
-                rows.append(sheet_row(moment, bag.rate))
-    cv2.imwrite(str(out / 'contact_sheet.png'), sheet(rows)[..., ::-1])
-
-
-def run(args: argparse.Namespace) -> Report:
-    """Do everything; return the report.
-
-    Raises:
-        FileNotFoundError: no model, or no clip.
-        ValueError: an argument is out of range.
-        CrewError: a process failed.
-    """
-    model = find_model(args.model)
-    args.out.mkdir(parents=True, exist_ok=True)
-    say(f'1/4 cameras: {args.data or "drawn scenes"}')
-    rate = args.rate if args.data or args.rate else RATE
-    clip = choose_clip(args.data, args.seconds, rate, seed=args.seed)
-    bag = write_bag(args.out / 'input_bag', clip, args.seed, replace=True)
-    say(f'2/4 graph: /{NODE} with {model.name}, a player and a recorder')
-    played, recorded = run_graph(bag, args.out, model)
-    say('3/4 numbers')
-    parts = ', '.join(part.name for part in bag.sections)
-    report = make_report(f'{bag.pairs} pairs ({parts})', bag.rate, played, recorded)
-    (args.out / 'report.json').write_text(report.to_json())
-    say('4/4 pictures')
-    if report.fused:
-        draw_results(bag, args.out, played, recorded)
-    return report
-
-
-def say(text: str) -> None:
-    """Tell the user which step begins."""
-    print(f'== {text}', file=sys.stderr, flush=True)
+def missing_modules() -> list[str]:
+    """Return what is not installed here, and how to get it."""
+    return [f'{name} ({how})' for name, how in NEEDED.items() if find_spec(name) is None]
 
 
 def main() -> None:
@@ -146,18 +38,31 @@ def main() -> None:
     parser.add_argument('--model', type=Path, help='exported model (the one in models/weights)')
     parser.add_argument('--seed', type=int, default=0, help='of the drawn scenes')
     args = parser.parse_args()
-    args.out = args.out.resolve()
+    missing = missing_modules()
+    if missing:
+        parser.exit(1, f'demo: not installed here: {"; ".join(missing)}\n')
+    # Only now: these import what may be missing.
+    from demo.crew import CrewError
+    from demo.report import table
+    from demo.stage import find_model, run
+    from scenes.make_bag import choose_clip
+
     # As with Ctrl-C, everything that was started must end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    out = args.out.resolve()
     try:
-        report = run(args)
+        model = find_model(args.model)
+        rate = args.rate if args.data or args.rate else RATE
+        report = run(
+            choose_clip(args.data, args.seconds, rate, seed=args.seed), out, model, args.seed
+        )
     except KeyboardInterrupt:
         parser.exit(130, '\ndemo: stopped\n')
     except (CrewError, OSError, ValueError) as err:
         parser.exit(1, f'demo: {err}\n')
     print(table(report))
     names = ('report.json', 'contact_sheet.png', 'demo.mp4', 'input_bag', 'output_bag')
-    print('\n'.join(f'wrote {args.out / n}' for n in names if (args.out / n).exists()))
+    print('\n'.join(f'wrote {out / name}' for name in names if (out / name).exists()))
     sys.exit(0 if report.ok else 1)
 
 

@@ -19,7 +19,8 @@ from demo.film import Film
 from demo.moments import Moment, Stretch, moments
 from demo.pictures import SHEET_WIDTH, choose, mosaic, sheet, sheet_row
 from demo.report import make_report, table
-from demo.run import find_model
+from demo.run import missing_modules
+from demo.stage import find_model
 from demo.topics import FUSED, OVERLAY
 from demo.wire import restamp, stamp_of
 from scenes.bag import COLOR, IMAGE, THERMAL, Section, write_bag
@@ -91,7 +92,9 @@ def test_json_holds_everything_and_no_nan() -> None:
 
 
 def test_table_shows_counts_stages_and_slowness() -> None:
-    text = table(make_report('a clip', 10.0, *made_up()))
+    played, recorded = made_up()
+    recorded['diagnostics']['values']['latency.inference.p50_ms'] = '170.0'
+    text = table(make_report('a clip', 10.0, played, recorded))
     for words in (
         'pairs in',
         'fused             5     5.00 Hz',
@@ -104,7 +107,10 @@ def test_table_shows_counts_stages_and_slowness() -> None:
     assert '5 of 10 pairs' in text
     assert 'DIFFERS' not in text
     quick = table(make_report('a clip', 10.0, *made_up(every=1)))
-    assert 'slower' not in quick
+    assert 'Note' not in quick
+    fast_but_busy = table(make_report('a clip', 10.0, *made_up()))
+    assert 'slower' not in fast_but_busy
+    assert '5 of 10 pairs were dropped for newer ones' in fast_but_busy
     assert 'dropped           0' in quick
 
 
@@ -268,7 +274,7 @@ def test_stamps_are_changed_in_place(order: str) -> None:
 
 
 def test_model_is_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('demo.run.MODELS', tmp_path)
+    monkeypatch.setattr('demo.stage.MODELS', tmp_path)
     with pytest.raises(FileNotFoundError, match='--model'):
         find_model(None)
     (tmp_path / 'another.onnx').touch()
@@ -277,6 +283,11 @@ def test_model_is_found_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert find_model(None).name == 'paif_small.onnx'
     with pytest.raises(FileNotFoundError, match='nope'):
         find_model(tmp_path / 'nope.onnx')
+
+
+def test_missing_modules_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('demo.run.find_spec', lambda name: None if name == 'rosbags' else name)
+    assert missing_modules() == ['rosbags (pip install rosbags)']
 
 
 def test_environment_is_our_own_graph() -> None:
