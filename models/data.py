@@ -75,7 +75,7 @@ def read_folder(folder: Path, classes: int) -> list[LabelledPair]:
         msg = f'{folder} has no pictures in vi/: expected {{vi,ir,label}}/NAME'
         raise FileNotFoundError(msg)
     names = [set(found) for found in paths]
-    lonely = set.union(*names) - set.intersection(*names)
+    lonely = set[str]().union(*names) - names[0].intersection(*names)
     if lonely:
         msg = (
             f'{folder}: {len(lonely)} names lack a partner in vi, ir or label, '

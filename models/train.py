@@ -192,7 +192,8 @@ class Trainer:
                     f'loss is {loss.item()} at step {step} of stage {stage.name!r}: lower its rate'
                 )
                 raise FloatingPointError(msg)
-            optimiser.zero_grad(set_to_none=True)
+            # All of the network's: gradients left by the stage before would count in the norm.
+            self.network.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             optimiser.step()

@@ -99,8 +99,9 @@ class ModelCard:
             )
         except (KeyError, TypeError, ValueError) as err:
             raise EngineMismatch('metadata', 'readable class and size entries', repr(err)) from err
-        if not 1 <= len(classes) <= MAX_CLASSES or [c.id for c in classes] != list(range(len(classes))):
-            raise EngineMismatch('classes', f'1 to {MAX_CLASSES} ids counting from 0', [c.id for c in classes])
+        ids = [label.id for label in classes]
+        if not 1 <= len(ids) <= MAX_CLASSES or ids != list(range(len(ids))):
+            raise EngineMismatch('classes', f'1 to {MAX_CLASSES} ids counting from 0', ids)
         return card
 
 
@@ -133,4 +134,5 @@ def check_tensors(
             raise EngineMismatch(f'tensor {spec.name} dtype', DTYPE, spec.dtype)
         want = (*size, 3) if spec.name in ('visible', 'fused') else size
         if len(spec.shape) != len(want) + 1 or tuple(spec.shape[1:]) != want:
-            raise EngineMismatch(f'tensor {spec.name} shape', f'[N, {", ".join(map(str, want))}]', spec.shape)
+            expected = f'[N, {", ".join(map(str, want))}]'
+            raise EngineMismatch(f'tensor {spec.name} shape', expected, spec.shape)

@@ -23,7 +23,7 @@ class ImageFormatError(PaifError):
         super().__init__(f'image field {field!r} is {value!r}, expected {expected}')
 
 
-class EngineMismatch(PaifError):
+class EngineMismatch(PaifError):  # noqa: N818 - named for what it is, like TypeMismatch
     """A model file that does not keep the contract of exported models.
 
     Attributes:

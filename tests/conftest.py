@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # plain `pytest` does not put it there
     sys.path.insert(0, str(ROOT))
 
-import tiny_model  # noqa: E402  (needs the path above)
+import tiny_model
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,50 @@
+# Two commands do everything: `make demo` and `make test`. The rest are their parts.
+
+PYTHON ?= python3
+DATA ?=
+OUT ?= demo_out
+ARGS ?=
+
+RUN := .venv/bin/python
+# One thread each: on two cores, torch's second thread only waits for the other processes of a test.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1
+JAZZY_TESTS := tests/test_node.py tests/test_node_faults.py tests/test_statistics.py tests/test_pipeline.py
+
+.PHONY: demo test lint unit jazzy docs clean
+
+demo: .venv/.ready-demo  ## fuse and segment a replayed recording over real ROS 2 topics
+	$(RUN) -m demo.run --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: lint unit jazzy  ## all tests, on Kilted and on Jazzy
+
+lint: .venv/.ready-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+unit: .venv/.ready-dev
+	$(TEST_ENVIRONMENT) $(RUN) -m pytest
+
+# Where a ROS 2 is sourced, the tests above ran on that one; its libraries would clash with the wheels.
+ifeq ($(ROS_DISTRO),)
+jazzy: .venv-jazzy/.ready-jazzy
+	$(TEST_ENVIRONMENT) .venv-jazzy/bin/python -m pytest -p no:cacheprovider $(JAZZY_TESTS)
+else
+jazzy:
+	@echo "not run on Jazzy wheels: ROS 2 $(ROS_DISTRO) is sourced"
+endif
+
+docs: .venv/.ready-dev  ## the parameter table of the README, from the one YAML
+	$(RUN) -m paif_ros.parameters --markdown
+
+.venv/.ready-demo: requirements/runtime.txt requirements/demo.txt requirements/ros-kilted.txt
+	PYTHON=$(PYTHON) tools/environment.sh .venv demo
+
+.venv/.ready-dev: requirements/runtime.txt requirements/demo.txt requirements/dev.txt requirements/ros-kilted.txt
+	PYTHON=$(PYTHON) tools/environment.sh .venv dev
+
+.venv-jazzy/.ready-jazzy: requirements/runtime.txt requirements/jazzy-test.txt requirements/ros-jazzy.txt
+	PYTHON=$(PYTHON) tools/environment.sh .venv-jazzy jazzy
+
+clean:
+	rm -rf .venv .venv-jazzy demo_out build install log

@@ -1,0 +1,101 @@
+"""The deployment graph computes what the plain network does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='torch is a development dependency')
+
+from export.to_onnx import read_pairs
+from models.deploy import deploy, fold_operator
+from models.operators import Operator
+from models.paif import PAIF, load_config
+from models.parity import recipe_state
+
+PAIRS = Path(__file__).parent / 'data' / 'pairs'
+BOUND = 1e-4
+
+
+def with_recipe(network: torch.nn.Module) -> torch.nn.Module:
+    """Random weights and BatchNorm statistics, so that every fold shows."""
+    network.load_state_dict(recipe_state(network, 3))
+    return network.eval()
+
+
+def real_pair(size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    visible, thermal = read_pairs(PAIRS, size)[0]
+    return torch.from_numpy(thermal)[None], torch.from_numpy(visible)[None]
+
+
+@pytest.mark.parametrize('config', ['paif_small', 'paif_official_b0'])
+@torch.no_grad()
+def test_deployed_equals_plain(config: str) -> None:
+    plain = with_recipe(PAIF(load_config(config)))
+    thermal, visible = real_pair((192, 256))
+    gray, rgb = thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
+    fused, logits = plain(gray, rgb)
+    deployed = deploy(plain)
+    fused_2, picture, logits_2 = deployed.compute(gray, rgb)
+    assert (fused - fused_2).abs().max() < BOUND
+    assert (logits - logits_2).abs().max() < BOUND
+    assert (picture - plain.fuse(gray, rgb)[1]).abs().max() < BOUND
+    assert logits.std() > 0.1  # two constant maps would be equal too
+
+    out, mask = deployed(visible, thermal)
+    assert out.dtype == mask.dtype == torch.uint8
+    assert out.shape == visible.shape
+    assert mask.shape == thermal.shape
+    expected = torch.nn.functional.interpolate(logits, (192, 256), mode='bilinear')
+    assert (expected.argmax(1) == mask).float().mean() > 0.999
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'Denseblocks_3_2',
+        'Residualblocks_5_1',
+        'DilConv_5_2',
+        'SepConv_3_1',
+        'ECAattention_3',
+        'SPAattention_5',
+        'SelAttention_2_1',
+    ],
+)
+@torch.no_grad()
+def test_folded_operator_equals_plain(name: str) -> None:
+    operator = with_recipe(Operator(name, 8))
+    x = torch.randn(2, 8, 20, 24, generator=torch.Generator().manual_seed(0))
+    folded = fold_operator(operator)
+    torch.testing.assert_close(folded(x), operator(x), atol=1e-5, rtol=1e-5)
+    assert not [m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def test_batch_and_flat_frames() -> None:
+    deployed = deploy(with_recipe(PAIF(replace(load_config('paif_small'), channels=4))))
+    rng = np.random.default_rng(0)
+    visible = torch.from_numpy(rng.integers(0, 256, (2, 64, 96, 3), np.uint8))
+    thermal = torch.from_numpy(rng.integers(0, 256, (2, 64, 96), np.uint8))
+    visible[1], thermal[1] = 0, 0
+    fused, mask = deployed(visible, thermal)
+    first = deployed(visible[:1], thermal[:1])
+    assert (fused[:1].int() - first[0].int()).abs().max() <= 1
+    assert (mask[:1] == first[1]).float().mean() > 0.999
+
+
+def test_only_the_image_stretch_is_deployed() -> None:
+    with pytest.raises(ValueError, match='neighbours'):
+        deploy(PAIF(replace(load_config('paif_small'), channels=4, stretch='batch')))
+
+
+def test_deploy_leaves_the_network_alone() -> None:
+    plain = PAIF(replace(load_config('paif_small'), channels=4)).train()
+    before = {key: value.clone() for key, value in plain.state_dict().items()}
+    deploy(plain)
+    assert plain.training
+    assert all(torch.equal(before[key], value) for key, value in plain.state_dict().items())
+    assert all(p.requires_grad for p in plain.parameters())

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Make a virtual environment for `make demo`, `make test`, or the tests on Jazzy.
+#
+#   tools/environment.sh FOLDER demo|dev|jazzy
+#
+# ROS 2 comes from where it is sourced; without one, from PyPI's wheels (x86-64, Python 3.10 to 3.14).
+set -euo pipefail
+folder=$1 kind=$2
+python=${PYTHON:-python3}
+cd "$(dirname "$0")/.."
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    exit 1
+}
+
+command -v "$python" >/dev/null || fail "no $python: install Python 3.10, 3.11 or 3.12, or name one: make PYTHON=/path/to/python3"
+version=$("$python" -c 'import sys; print(*sys.version_info[:2], sep=".")')
+case $version in
+    3.10 | 3.11 | 3.12) ;;
+    *) fail "$python is Python $version; supported are 3.10, 3.11 and 3.12: make PYTHON=/path/to/python3.12" ;;
+esac
+
+options=() wheels=()
+if [ "$kind" = jazzy ]; then
+    wheels=(-r requirements/jazzy-test.txt)
+elif [ -n "${ROS_DISTRO:-}" ] && "$python" -c 'import rclpy, sensor_msgs' 2>/dev/null; then
+    echo "ROS 2 $ROS_DISTRO is sourced: using it"
+    options=(--system-site-packages)
+elif [ "$(uname -m)" = x86_64 ]; then
+    wheels=(-r requirements/ros-kilted.txt)
+else
+    fail "no ROS 2 is sourced, and PyPI has ROS wheels for x86-64 only: source one first, such as 'source /opt/ros/jazzy/setup.bash'"
+fi
+
+case $kind in
+    demo) wheels+=(-r requirements/runtime.txt -r requirements/demo.txt) ;;
+    dev) wheels+=(-r requirements/runtime.txt -r requirements/demo.txt -r requirements/dev.txt) ;;
+    jazzy) ;;
+    *) fail "unknown kind $kind" ;;
+esac
+
+if [ ! -x "$folder/bin/python" ]; then
+    "$python" -m venv "${options[@]}" "$folder" ||
+        fail "could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
+fi
+echo "installing into $folder (a minute or two)"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${wheels[@]}" ||
+    fail "pip could not install the packages above; is the network there?"
+touch "$folder/.ready-$kind"
