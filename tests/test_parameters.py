@@ -133,3 +133,11 @@ def test_the_table_has_a_row_for_each() -> None:
         check=True,
     )
     assert result.stdout.strip() == markdown()
+
+
+def test_readme_has_the_table() -> None:
+    text = (Path(__file__).resolve().parents[1] / 'README.md').read_text('utf-8')
+    _, _, rest = text.partition('<!-- parameters: begin -->')
+    table, end, _ = rest.partition('<!-- parameters: end -->')
+    assert end, 'README.md lost the marks round its parameter table'
+    assert table.strip() == markdown(), 'run `make docs` and paste its table into README.md'
