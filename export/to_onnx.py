@@ -39,7 +39,7 @@ from paif_ros import __version__  # noqa: E402
 from paif_ros.contract import INPUTS, OUTPUTS, ModelCard  # noqa: E402
 
 PICTURES = ROOT / 'tests' / 'data' / 'pairs'
-FLOAT_BOUND = 1e-4  # fused luma and logits, transformed against plain network
+FLOAT_BOUND = 1e-4  # fused luma; logits as part of the largest where that is over 1
 LEVEL_BOUND = (
     1  # grey levels of the fused picture, ONNX Runtime against torch: one step of rounding
 )
@@ -101,6 +101,8 @@ def compare_transformed(
     gray, rgb = thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
     fused, logits = plain(gray, rgb)
     fused_2, _, logits_2 = deployed.compute(gray, rgb)
+    # Float32 rounds in proportion: logits of 20 can't agree to what logits of 1 do.
+    scale = max(1.0, float(logits.abs().max()))
     return [
         Check(
             'transformed against plain, fused luma',
@@ -108,8 +110,8 @@ def compare_transformed(
             FLOAT_BOUND,
         ),
         Check(
-            'transformed against plain, logits',
-            float((logits - logits_2).abs().max()),
+            'transformed against plain, logits (of the largest, if over 1)',
+            float((logits - logits_2).abs().max()) / scale,
             FLOAT_BOUND,
         ),
     ]
