@@ -25,6 +25,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _run(args: list[str] | None, stop: threading.Event) -> int:
     import rclpy
+    from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
@@ -35,7 +36,8 @@ def _run(args: list[str] | None, stop: threading.Event) -> int:
         # rclpy's own handlers would end the context before the last diagnostics are out.
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = FusionNode()
-    except (PaifError, RuntimeError) as err:  # rclpy's errors about arguments are RuntimeErrors
+    # rclpy's errors about arguments are RuntimeErrors, those about its own parameters are not.
+    except (PaifError, RuntimeError, ParameterException) as err:
         rclpy.logging.get_logger('fusion').fatal(' '.join(str(err).split()))
         rclpy.try_shutdown()
         return FAILED
@@ -47,10 +49,7 @@ def _run(args: list[str] | None, stop: threading.Event) -> int:
     except ExternalShutdownException:
         pass
     ended = node.stop()
-    code = DONE
-    if node.failure is not None:
-        node.get_logger().fatal(str(node.failure))
-        code = FAILED
+    code = DONE if node.failure is None else FAILED
     executor.shutdown()
     node.destroy_node()
     rclpy.try_shutdown()

@@ -8,10 +8,17 @@ the next pair goes on.
 
 from __future__ import annotations
 
+if __name__ == '__main__':
+    # Here, so that signals are handled before the slow imports below.
+    from paif_ros.main import main
+
+    main()
+
 import threading
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic_ns
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
@@ -51,13 +58,14 @@ class FusionNode(Node):
 
     Args:
         name: the node's name.
+        options: whatever else rclpy's Node takes, such as `namespace` or `parameter_overrides`.
 
     Raises:
         PaifError: a parameter is not allowed, or no engine suits the model file.
     """
 
-    def __init__(self, name: str = 'fusion') -> None:
-        super().__init__(name)
+    def __init__(self, name: str = 'fusion', **options: Any) -> None:
+        super().__init__(name, **options)
         self._settings = NodeParameters(self)
         start = self._settings.current
         engine = start.engine
@@ -188,13 +196,14 @@ class FusionNode(Node):
         start = self._settings.current.engine
         try:
             info = self._pipeline.load()
-        except PaifError as err:
-            self.failure = err
-            return False
-        except Exception as err:  # whatever else, the node must not stay up without a network
-            self.failure = EngineError(
-                start.backend, f'loading failed: {type(err).__name__}: {err}'
+        except Exception as err:  # whatever it is, the node must not stay up without a network
+            failure = (
+                err
+                if isinstance(err, PaifError)
+                else EngineError(start.backend, f'loading failed: {type(err).__name__}: {err}')
             )
+            self.get_logger().fatal(str(failure))
+            self.failure = failure
             return False
         card = info.card
         self.get_logger().info(
@@ -222,7 +231,7 @@ class FusionNode(Node):
         info = self._infos.find(visible.header)
         outgoing = self._outputs.pack(visible.header, result, info)
         packed = monotonic_ns()
-        if self._stopping:
+        if self._stopping or not self.context.ok():
             return  # `stop` counts it
         for publisher, message in outgoing:
             publisher.publish(message)
@@ -241,11 +250,13 @@ class FusionNode(Node):
     # ---- the end
 
     def stop(self) -> bool:
-        """Stop the worker, count what is left, send the last diagnostics.
+        """Stop the worker, count what is left, send the last diagnostics. May be called again.
 
         Returns:
             Whether the worker has ended; False where it is still in native code.
         """
+        if self._stopping:
+            return not self._worker.is_alive()
         self._stopping = True
         self._mailbox.close()
         self._worker.join(JOIN_SECONDS)
@@ -262,8 +273,8 @@ class FusionNode(Node):
         )
         return not self._worker.is_alive()
 
-
-if __name__ == '__main__':
-    from paif_ros.main import main
-
-    main()
+    def destroy_node(self) -> None:
+        """Stop, then destroy everything: the worker must not publish on what is gone."""
+        if hasattr(self, '_worker'):  # rclpy also destroys a node whose __init__ has failed
+            self.stop()
+        super().destroy_node()

@@ -169,6 +169,7 @@ def test_a_signal_in_the_middle_of_a_long_inference(tmp_path: Path, number: int)
         (['model_path:={tiny}', 'sync.slop:=-1.0'], "parameter 'sync.slop' is -1.0"),
         (['model_path:={tiny}', 'sync.slop:=1'], "parameter 'sync.slop' is 1"),
         (['model_path:={tiny}', 'engine.backend:=caffe'], 'one of auto, onnxruntime'),
+        (['model_path:={tiny}', 'use_sim_time:=banana'], 'use_sim_time'),
         (['sync.slop:=['], ''),
     ],
 )
@@ -192,9 +193,10 @@ def test_it_can_not_start(tmp_path: Path, tiny: Path, parameters: list[str], tex
     assert (result.stderr + result.stdout).count('[FATAL]') == 1
 
 
-def test_a_signal_while_it_still_imports(tiny: Path) -> None:
+@pytest.mark.parametrize('module', ['paif_ros.main', 'paif_ros.node'])
+def test_a_signal_while_it_still_imports(tiny: Path, module: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, '-m', 'paif_ros.main', '--ros-args', '-p', f'model_path:={tiny}'],
+        [sys.executable, '-m', module, '--ros-args', '-p', f'model_path:={tiny}'],
         env=environment(),
         cwd=ROOT,
         stderr=subprocess.PIPE,
@@ -210,3 +212,67 @@ def test_a_signal_while_it_still_imports(tiny: Path) -> None:
     assert process.returncode == 0, text
     assert 'Traceback' not in text
     assert time.monotonic() - start < 2.0
+
+
+EMBEDDED = """
+import sys
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.parameter import Parameter
+from paif_ros.node import FusionNode
+
+rclpy.init()
+node = FusionNode(
+    'own',
+    namespace='robot',
+    parameter_overrides=[Parameter('model_path', value=sys.argv[1])],
+)
+try:
+    rclpy.spin(node)
+except (KeyboardInterrupt, ExternalShutdownException):
+    pass
+node.destroy_node()
+rclpy.try_shutdown()
+"""
+
+
+def embedded(model: Path) -> subprocess.Popen[str]:
+    """Start the node the way that every ROS tutorial starts one."""
+    return subprocess.Popen(
+        [sys.executable, '-c', EMBEDDED, str(model)],
+        env=environment(),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
+    )
+
+
+def test_the_node_as_a_module_handles_signals_before_slow_imports() -> None:
+    code = (
+        'import runpy, sys, types\n'
+        'main = sys.modules["paif_ros.main"] = types.ModuleType("paif_ros.main")\n'
+        'main.main = lambda: sys.exit("rclpy" in sys.modules or "numpy" in sys.modules)\n'
+        'runpy.run_module("paif_ros.node", run_name="__main__")\n'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, timeout=20, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize('there', [True, False])
+def test_in_a_program_of_others(tmp_path: Path, tiny: Path, there: bool) -> None:
+    """It says what happens there too, and its worker has ended when it is destroyed."""
+    process = embedded(tiny if there else tmp_path / 'none.onnx')
+    assert process.stdout is not None
+    said = ''
+    while ('ready: ' if there else 'no model file') not in said:
+        said += process.stdout.readline()
+        assert process.poll() is None, said
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, said + rest
+    assert 'Traceback' not in said + rest
+    assert '[robot.own]: stopped: 0 pairs' in rest
