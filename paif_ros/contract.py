@@ -97,7 +97,7 @@ class ModelCard:
                 weights_sha256=metadata['weights_sha256'],
                 version=metadata['version'],
             )
-        except (KeyError, TypeError, ValueError) as err:
+        except (KeyError, TypeError, ValueError, OverflowError) as err:  # int() of an infinity
             raise EngineMismatch('metadata', 'readable class and size entries', repr(err)) from err
         ids = [label.id for label in classes]
         if not 1 <= len(ids) <= MAX_CLASSES or ids != list(range(len(ids))):

@@ -115,7 +115,12 @@ def test_missing_and_broken_files(tmp_path: Path, tiny: Path) -> None:
         ({'metadata': {}}, 'metadata contract'),
         ({'metadata': {**tiny_model.card(SIZE).to_metadata(), 'contract': '2'}}, 'contract'),
         ({'metadata': {**tiny_model.card(SIZE).to_metadata(), 'classes': '?'}}, 'metadata'),
+        (
+            {'metadata': {**tiny_model.card(SIZE).to_metadata(), 'input_size': '[48, 1e999]'}},
+            'meta',
+        ),
         ({'metadata': tiny_model.card((96, 64)).to_metadata()}, 'tensor visible shape'),
+        ({'batch': 2}, 'tensor visible batch size'),
     ],
 )
 def test_models_outside_the_contract(tmp_path: Path, change: dict, field: str) -> None:
@@ -126,6 +131,12 @@ def test_models_outside_the_contract(tmp_path: Path, change: dict, field: str) -
     assert field in caught.value.field
     with pytest.raises(EngineError):  # nothing half open is left
         engine.infer(*pair())
+
+
+def test_a_batch_of_any_size_runs_one_pair(tmp_path: Path) -> None:
+    engine = make_engine('auto', tiny_model.write(tmp_path / 'm.onnx', batch='N'))
+    engine.load()
+    assert engine.infer(*pair()).mask.shape == SIZE
 
 
 def test_unknown_backend_and_ending(tiny: Path) -> None:

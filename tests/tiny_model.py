@@ -39,6 +39,7 @@ def write(
     dtype: int = TensorProto.UINT8,
     outputs: tuple[str, str] = ('fused', 'mask'),
     metadata: dict[str, str] | None = None,
+    batch: int | str = 1,
 ) -> Path:
     """Write the model.
 
@@ -50,6 +51,7 @@ def write(
         dtype: element type of the input, UINT8 in the contract.
         outputs: names of the outputs.
         metadata: in place of the right one.
+        batch: N of the contract, or a name for it.
     """
     height, width = size
     fused, mask = outputs
@@ -111,12 +113,12 @@ def write(
         nodes,
         'tiny',
         [
-            helper.make_tensor_value_info('visible', dtype, [1, height, width, 3]),
-            helper.make_tensor_value_info('thermal', dtype, [1, height, width]),
+            helper.make_tensor_value_info('visible', dtype, [batch, height, width, 3]),
+            helper.make_tensor_value_info('thermal', dtype, [batch, height, width]),
         ],
         [
-            helper.make_tensor_value_info(fused, TensorProto.UINT8, [1, height, width, 3]),
-            helper.make_tensor_value_info(mask, TensorProto.UINT8, [1, height, width]),
+            helper.make_tensor_value_info(fused, TensorProto.UINT8, [batch, height, width, 3]),
+            helper.make_tensor_value_info(mask, TensorProto.UINT8, [batch, height, width]),
         ],
         constants,
     )

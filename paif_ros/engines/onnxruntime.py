@@ -9,7 +9,7 @@ import numpy as np
 
 from paif_ros.contract import ModelCard, TensorSpec, check_tensors
 from paif_ros.engines.base import U8, EngineInfo, Prediction, check_inputs
-from paif_ros.errors import EngineError
+from paif_ros.errors import EngineError, EngineMismatch
 
 BACKEND = 'onnxruntime'
 CPU = 'CPUExecutionProvider'
@@ -45,7 +45,11 @@ class OnnxRuntimeEngine:
         providers, reason = self._choose(ort)
         session = self._open(ort, providers)
         card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
-        check_tensors(_specs(session.get_inputs()), _specs(session.get_outputs()), card.input_size)
+        inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
+        check_tensors(inputs, outputs, card.input_size)
+        for spec in (*inputs.values(), *outputs.values()):
+            if spec.shape[0] not in (1, None):  # the contract allows N, `infer` runs one pair
+                raise EngineMismatch(f'tensor {spec.name} batch size', 1, spec.shape[0])
         used = str(session.get_providers()[0])
         if used != providers[0]:
             reason = f'{providers[0]} failed to start (see its message above), so {used}'
