@@ -28,6 +28,7 @@ T = TypeVar('T')
 _WINDOW = 32  # intervals remembered per stream
 _MIN_INTERVALS = 4  # fewer say little: one lost frame would double the guess
 _SKEWS = 64
+_RISING = 3  # late frames in a row that tell a short jump back from frames that swapped places
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,7 @@ class _Stream(Generic[T]):
     left: int = 0  # newest stamp of the epoch that it was the first to leave
     epoch: int = 0  # the stream with the higher number has jumped back, the other one not yet
     intervals: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    late: list[int] = field(default_factory=list)  # stamps of the last frames, all out of order
 
     @property
     def shortest_interval(self) -> int:
@@ -96,7 +98,8 @@ class Pairer(Generic[T]):
         slop: largest |skew| of a pair in ns, 0 for equal stamps only.
         queue_size: frames kept per stream, 1 or more. It must span the delay between the streams.
         on_drop: called with each dropped frame and the reason.
-        jump: a step back in ns beyond which a stream has jumped; smaller ones are out of order.
+        jump: a step back in ns beyond which a stream has jumped. After a smaller one frames are
+            out of order, until three of them in a row rise: then it was the start of a short bag.
         learn: use the shortest recent interval to save waiting for the next frame. Without it the
             pairs depend on the two sequences of stamps alone, not on who arrives first, as long
             as no queue overflows.
@@ -197,11 +200,21 @@ class Pairer(Generic[T]):
             own.epoch = other.epoch
             own.intervals.clear()
         elif step < 0:
-            return DropReason.OUT_OF_ORDER
+            if not self._rises(own, frame.stamp):
+                return DropReason.OUT_OF_ORDER
+            self._jump_back(own, other, left=own.latest)
         else:
             own.intervals.append(step)
+        own.late.clear()
         own.latest = frame.stamp
         return None
+
+    def _rises(self, own: _Stream[T], stamp: int) -> bool:
+        """Whether a frame out of order is the last one of so many that their time is a new one."""
+        if own.late and stamp <= own.late[-1]:
+            own.late.clear()
+        own.late.append(stamp)
+        return len(own.late) >= _RISING
 
     def _jump_back(self, own: _Stream[T], other: _Stream[T], left: int) -> None:
         """Move a stream to the new time: the one that the other is in already, or a new one."""

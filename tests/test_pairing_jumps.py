@@ -158,3 +158,33 @@ def test_a_camera_that_restarts_pairs_again():
     bench = Bench().run(in_order(clean, gone)).check()
     assert len(bench.pairs) == 200
     assert sum(bench.reasons(V).values()) == 100
+
+
+@pytest.mark.parametrize('frames', [4, 5, 10, 29])
+@pytest.mark.parametrize('visible_first', [True, False])
+def test_a_bag_shorter_than_the_jump(frames, visible_first):
+    """Its start lies less than a second back: a few frames tell, and the lap pairs again."""
+    lap = []
+    for i in range(frames):
+        stamp = START + i * 33 * MS
+        lap += [(V, stamp), (T, stamp + MS)][:: 1 if visible_first else -1]
+    bench = Bench()
+    per_lap = []
+    for _ in range(4):
+        before = len(bench.pairs)
+        bench.run(lap).check()
+        per_lap.append(len(bench.pairs) - before)
+    assert min(per_lap) >= frames - 3, per_lap
+    assert bench.pairer.jumps == 3
+
+
+def test_frames_that_swapped_places_are_no_jump():
+    clean = [START + i * 33 * MS for i in range(60)]
+    mixed = list(clean)
+    for i in range(3, 57, 6):
+        mixed[i : i + 3] = [mixed[i + 2], mixed[i], mixed[i + 1]]
+    bench = Bench().run(
+        event for v, t in zip(mixed, clean, strict=True) for event in ((V, v), (T, t))
+    )
+    assert bench.check().pairer.jumps == 0
+    assert set(bench.reasons(V)) == {DropReason.OUT_OF_ORDER}
