@@ -10,6 +10,8 @@ from pathlib import Path
 NEW, OLD = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
 # Whoever sets one of these has chosen how Fast DDS talks.
 CHOICES = (NEW, OLD, 'FASTDDS_BUILTIN_TRANSPORTS')
+SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 - Linux's own name, nothing is written there
+ROOM = 256 * 2**20  # bytes: a segment of 64 MiB for each of four processes
 FIRST_NEW_RCLPY = 9  # Kilted, with Fast DDS 3; Jazzy and Humble read the old name only
 
 
@@ -19,7 +21,8 @@ def profile_environment(
     """Return the variables that make Fast DDS use a profile, unless the user chose another way.
 
     Args:
-        profile: the XML file, config/fastdds_shm.xml.
+        profile: the XML file, config/fastdds_shm.xml. Where shared memory is too small for it, as
+            in a Docker container, NAME_small.xml beside it is taken.
         environ: the environment as it is.
 
     Returns:
@@ -27,7 +30,15 @@ def profile_environment(
     """
     if any(environ.get(name) for name in CHOICES):
         return {}
-    return {name: str(profile) for name in _names()}
+    return {name: str(_fitting(Path(profile))) for name in _names()}
+
+
+def _fitting(profile: Path) -> Path:
+    small = profile.with_name(f'{profile.stem}_small{profile.suffix}')
+    if not small.is_file() or not SHARED_MEMORY.is_dir():
+        return profile
+    memory = os.statvfs(SHARED_MEMORY)
+    return small if memory.f_blocks * memory.f_frsize < ROOM else profile
 
 
 def _names() -> tuple[str, ...]:

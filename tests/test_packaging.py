@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -77,6 +78,7 @@ def test_share_files(install: Path) -> None:
         'launch/fusion.launch.py',
         'config/fusion.yaml',
         'config/fastdds_shm.xml',
+        'config/fastdds_shm_small.xml',
         'rviz/fusion.rviz',
     ):
         assert (share / 'paif_ros' / path).is_file(), path
@@ -156,6 +158,21 @@ def test_profile_only_where_the_user_has_not_chosen() -> None:
         assert profile_environment('/a.xml', {name: 'mine'}) == {}
 
 
+@pytest.mark.parametrize(('mebibytes', 'name'), [(64, 'fastdds_shm_small'), (256, 'fastdds_shm')])
+def test_the_profile_fits_the_shared_memory(
+    mebibytes: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a Docker container the large segments can not be made, and most images were lost."""
+    memory = SimpleNamespace(f_blocks=mebibytes * 256, f_frsize=4096)
+    monkeypatch.setattr('os.statvfs', lambda _: memory)
+    monkeypatch.setattr('paif_ros.fastdds.SHARED_MEMORY', ROOT)
+    (chosen,) = set(profile_environment(ROOT / 'config' / 'fastdds_shm.xml', {}).values())
+    assert Path(chosen).stem == name
+    tree = ElementTree.parse(chosen)
+    segment = next(item for item in tree.iter() if item.tag.endswith('segment_size'))
+    assert 4 * int(segment.text or 0) <= mebibytes * 2**20, 'node, cameras, rviz, recorder'
+
+
 def test_xml_is_well_formed() -> None:
-    for path in ('package.xml', 'config/fastdds_shm.xml'):
+    for path in ('package.xml', 'config/fastdds_shm.xml', 'config/fastdds_shm_small.xml'):
         ElementTree.parse(ROOT / path)
