@@ -143,11 +143,14 @@ def build_with_tensorrt_rtx(path: Path) -> dict[str, tuple[int, ...]]:
     trt = pytest.importorskip('tensorrt_rtx', reason='tensorrt-rtx is a development extra')
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
+    # Each parser wants its own empty network, which must outlive it.
+    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    networks = [builder.create_network(flags) for _ in range(2)]
+    asking, parser = (trt.OnnxParser(network, logger) for network in networks)
     data = path.read_bytes()
-    assert trt.OnnxParser(builder.create_network(0), logger).supports_model_v2(data)
+    assert asking.supports_model_v2(data)
     assert parser.parse(data), [str(parser.get_error(i)) for i in range(parser.num_errors)]
+    network = networks[1]
     plan = builder.build_serialized_network(network, builder.create_builder_config())
     assert plan is not None
     assert plan.nbytes > 1_000_000

@@ -14,12 +14,17 @@ fail() {
     exit 1
 }
 
-command -v "$python" >/dev/null || fail "no $python: install Python 3.10, 3.11 or 3.12, or name one: make PYTHON=/path/to/python3"
+newest=14
+[ "$kind" = dev ] && newest=12 # NVIDIA's builder, which the tests use, has no wheels beyond
+supported="Python 3.10 to 3.$newest"
+command -v "$python" >/dev/null || fail "no $python: install $supported, or name one: make PYTHON=/path/to/python3"
 version=$("$python" -c 'import sys; print(*sys.version_info[:2], sep=".")')
 case $version in
-    3.10 | 3.11 | 3.12) ;;
-    *) fail "$python is Python $version; supported are 3.10, 3.11 and 3.12: make PYTHON=/path/to/python3.12" ;;
+    3.1[0-9]) ;;
+    *) fail "$python is Python $version; supported is $supported: make PYTHON=/path/to/python3.12" ;;
 esac
+[ "${version#3.}" -le "$newest" ] ||
+    fail "$python is Python $version; supported is $supported: make PYTHON=/path/to/python3.12"
 
 options=() wheels=()
 if [ "$kind" = jazzy ]; then
@@ -40,8 +45,9 @@ case $kind in
     *) fail "unknown kind $kind" ;;
 esac
 
-if [ ! -x "$folder/bin/python" ]; then
-    "$python" -m venv "${options[@]}" "$folder" ||
+# Without pip it is half made: by a Python that lacked its venv package, or was interrupted.
+if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
+    "$python" -m venv --clear "${options[@]}" "$folder" ||
         fail "could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
 fi
 echo "installing into $folder (a minute or two)"
