@@ -18,13 +18,13 @@ newest=14
 [ "$kind" = dev ] && newest=12 # NVIDIA's builder, which the tests use, has no wheels beyond
 supported="Python 3.10 to 3.$newest"
 command -v "$python" >/dev/null || fail "no $python: install $supported, or name one: make PYTHON=/path/to/python3"
-version=$("$python" -c 'import sys; print(*sys.version_info[:2], sep=".")')
+checked=$python
+[ -x "$folder/bin/python" ] && checked=$folder/bin/python # made before, and kept
+version=$("$checked" -c 'import sys; print(*sys.version_info[:2], sep=".")')
 case $version in
-    3.1[0-9]) ;;
-    *) fail "$python is Python $version; supported is $supported: make PYTHON=/path/to/python3.12" ;;
-esac
-[ "${version#3.}" -le "$newest" ] ||
-    fail "$python is Python $version; supported is $supported: make PYTHON=/path/to/python3.12"
+    3.1[0-9]) [ "${version#3.}" -le "$newest" ] ;;
+    *) false ;;
+esac || fail "$checked is Python $version; supported is $supported: make clean, then make PYTHON=/path/to/python3.12"
 
 options=() wheels=()
 if [ "$kind" = jazzy ]; then
@@ -47,7 +47,7 @@ esac
 
 # Without pip it is half made: by a Python that lacked its venv package, or was interrupted.
 if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
-    "$python" -m venv --clear "${options[@]}" "$folder" ||
+    "$python" -m venv "${options[@]}" "$folder" ||
         fail "could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
 fi
 echo "installing into $folder (a minute or two)"
