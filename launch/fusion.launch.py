@@ -51,8 +51,8 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument(
             'color_info_topic',
-            default_value='color/camera_info',
-            description='The camera_info of the RGB images.',
+            default_value='',
+            description='The camera_info of the RGB images. Empty: beside color_topic.',
         ),
         DeclareLaunchArgument(
             'thermal_topic', default_value='thermal/image_raw', description='The thermal images.'
@@ -88,7 +88,7 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             name='fusion',
             namespace=LaunchConfiguration('namespace'),
             parameters=parameters,
-            remappings=input_remappings(),
+            remappings=[*image_remappings(), ('color/camera_info', camera_info_topic(context))],
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             output='screen',
             emulate_tty=True,
@@ -96,13 +96,19 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ]
 
 
-def input_remappings() -> list[tuple[str, LaunchConfiguration]]:
-    """Return where the inputs come from."""
+def image_remappings() -> list[tuple[str, LaunchConfiguration]]:
+    """Return where the images come from."""
     return [
         ('color/image_raw', LaunchConfiguration('color_topic')),
-        ('color/camera_info', LaunchConfiguration('color_info_topic')),
         ('thermal/image_raw', LaunchConfiguration('thermal_topic')),
     ]
+
+
+def camera_info_topic(context: LaunchContext) -> str:
+    """Return where the camera_info comes from: drivers put it beside the image."""
+    given = LaunchConfiguration('color_info_topic').perform(context)
+    folder, slash, _ = LaunchConfiguration('color_topic').perform(context).rpartition('/')
+    return given or f'{folder}{slash}camera_info'
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -116,7 +122,7 @@ def generate_launch_description() -> LaunchDescription:
         # The file names absolute topics; these lead them to the namespace and the cameras.
         remappings=[
             *((f'/fusion/{output}', f'fusion/{output}') for output in OUTPUTS),
-            *((f'/{name}', topic) for name, topic in input_remappings()),
+            *((f'/{name}', topic) for name, topic in image_remappings()),
         ],
         condition=IfCondition(LaunchConfiguration('rviz')),
     )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
 import pytest
@@ -156,6 +157,44 @@ def test_profile_only_where_the_user_has_not_chosen() -> None:
     assert set(variables.values()) == {'/a.xml'}
     for name in CHOICES:
         assert profile_environment('/a.xml', {name: 'mine'}) == {}
+
+
+@pytest.mark.parametrize(
+    ('color', 'given', 'expected'),
+    [
+        ('color/image_raw', '', 'color/camera_info'),
+        ('/camera/image_raw', '', '/camera/camera_info'),
+        ('image', '', 'camera_info'),
+        ('/camera/image_raw', '/other/info', '/other/info'),
+    ],
+)
+def test_launch_finds_the_camera_info(
+    color: str, given: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command in the README names the images only."""
+
+    class LaunchConfiguration:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def perform(self, context: dict[str, str]) -> str:
+            return context[self.name]
+
+    for name in ('launch', 'launch_ros', 'ament_index_python'):  # not on PyPI
+        for part in ('', '.actions', '.conditions', '.substitutions', '.packages'):
+            monkeypatch.setitem(sys.modules, name + part, MagicMock())
+    monkeypatch.setattr(
+        sys.modules['launch.substitutions'], 'LaunchConfiguration', LaunchConfiguration
+    )
+    spec = importlib.util.spec_from_file_location(
+        'fusion_launch', ROOT / 'launch/fusion.launch.py'
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    context = {'color_topic': color, 'color_info_topic': given}
+    assert module.camera_info_topic(context) == expected
 
 
 @pytest.mark.parametrize(('mebibytes', 'name'), [(64, 'fastdds_shm_small'), (256, 'fastdds_shm')])
