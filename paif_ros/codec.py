@@ -72,6 +72,19 @@ class _Plain:
     data: NDArray[np.uint8]
 
 
+def check(image: ImageLike) -> None:
+    """Refuse a malformed message by its fields alone, in microseconds.
+
+    Args:
+        image: a message of either camera.
+
+    Raises:
+        ImageFormatError: the message is malformed. One that passes can still fail to be decoded,
+            where its encoding needs a library.
+    """
+    _checked(image)
+
+
 def decode_visible(image: ImageLike) -> NDArray[np.uint8]:
     """Read a colour image.
 
@@ -159,23 +172,29 @@ def _check_range(field: str, value: object, low: int, high: int) -> int:
 
 def _samples(image: ImageLike) -> NDArray[Any]:
     """Check a message and view its samples as [H, W] or [H, W, C] in native byte order."""
+    flat = _checked(image)
+    channels, size = _LAYOUT[image.encoding]
+    height, width = int(image.height), int(image.width)
+    rows = flat.reshape(height, -1)[:, : width * channels * size]
+    samples = rows.view(f'{">" if image.is_bigendian else "<"}u{size}')
+    # No-op for native order; else one swapped copy. A buffer at an odd address is copied too.
+    samples = np.require(samples.astype(f'=u{size}', copy=False), requirements='A')
+    return samples.reshape(height, width, channels) if channels > 1 else samples
+
+
+def _checked(image: ImageLike) -> NDArray[np.uint8]:
+    """Check every field of a message and view its data as uint8 [step * height]."""
     encoding = image.encoding
     if not isinstance(encoding, str) or encoding not in _LAYOUT:
         raise ImageFormatError('encoding', encoding, f'one of {", ".join(sorted(_LAYOUT))}')
     channels, size = _LAYOUT[encoding]
     height = _check_range('height', image.height, 1, MAX_SIDE)
     width = _check_range('width', image.width, 1, MAX_SIDE)
-    big = _check_range('is_bigendian', image.is_bigendian, 0, 1)
-    row = width * channels * size
-    step = _check_range('step', image.step, row, MAX_BYTES // height)
+    _check_range('is_bigendian', image.is_bigendian, 0, 1)
+    step = _check_range('step', image.step, width * channels * size, MAX_BYTES // height)
     if step % size:
         raise ImageFormatError('step', step, f'a multiple of {size} bytes for {encoding}')
-    flat = _bytes_of(image.data, step * height)
-    order = '>' if big else '<'
-    samples = flat.reshape(height, step)[:, :row].view(f'{order}u{size}')
-    # No-op for native order; else one swapped copy. A buffer at an odd address is copied too.
-    samples = np.require(samples.astype(f'=u{size}', copy=False), requirements='A')
-    return samples.reshape(height, width, channels) if channels > 1 else samples
+    return _bytes_of(image.data, step * height)
 
 
 def _bytes_of(data: object, expected: int) -> NDArray[np.uint8]:

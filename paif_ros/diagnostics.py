@@ -65,7 +65,11 @@ def _complaint(now: Snapshot, before: Snapshot) -> str:
         return f'no frames from {" and ".join(silent)}'
     if now.lost[DropReason.ENGINE_ERROR] > before.lost[DropReason.ENGINE_ERROR]:
         return 'the engine fails'
-    if now.lost[DropReason.MALFORMED] > before.lost[DropReason.MALFORMED]:
+    unread, unread_before = (
+        sum(reasons.get(DropReason.MALFORMED, 0) for reasons in moment.frames.dropped.values())
+        for moment in (now, before)
+    )
+    if unread > unread_before:
         return 'images can not be read'
     if now.pairs == before.pairs:
         return 'frames arrive but none pair: compare the skew of their stamps with sync.slop'

@@ -28,6 +28,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
 from paif_ros.accounting import DropReason, Source
+from paif_ros.codec import check
 from paif_ros.diagnostics import Moment, status
 from paif_ros.engines import EngineInfo, make_engine
 from paif_ros.errors import EngineError, ImageFormatError, PaifError
@@ -113,6 +114,14 @@ class FusionNode(Node):
         stamp = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec
         self._first_frame = self._first_frame or received
         self._statistics.frame_received(source)
+        try:
+            check(image)  # here, so that it takes neither a partner nor the place of a good pair
+        except ImageFormatError as err:
+            self._statistics.frame_dropped(source, DropReason.MALFORMED)
+            self.get_logger().warning(
+                f'{source} image dropped: {err}', throttle_duration_sec=THROTTLE_SECONDS
+            )
+            return
         for pair in self._pairer.push(Frame(source, stamp, received, image)):
             self._statistics.pair_made(pair.skew)
             if self._mailbox.put(_Job(pair, monotonic_ns())) is not None:
@@ -152,7 +161,13 @@ class FusionNode(Node):
         counted = self._statistics.snapshot()
         if not waited or counted.pairs:
             return
-        silent = [topic for source, topic in TOPICS.items() if not counted.frames.received[source]]
+        frames = counted.frames
+        if any(
+            frames.received[source] == frames.dropped[source].get(DropReason.MALFORMED, 0) > 0
+            for source in Source
+        ):
+            return  # said already, for each camera
+        silent = [topic for source, topic in TOPICS.items() if not frames.received[source]]
         if silent:
             text = (
                 f'no frames on {self.resolve_topic_name(silent[0])}: check that it is published. '

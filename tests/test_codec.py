@@ -127,10 +127,11 @@ MALFORMED = {
 def test_malformed_fields_are_named(field, value):
     image = message('rgb8', bytes(6))
     setattr(image, field, value)
-    with pytest.raises(ImageFormatError) as caught:
-        decode_visible(image)
-    assert caught.value.field == field
-    assert isinstance(caught.value, PaifError)
+    for read in (decode_visible, codec.check):
+        with pytest.raises(ImageFormatError) as caught:
+            read(image)
+        assert caught.value.field == field
+        assert isinstance(caught.value, PaifError)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ def test_diagnostic_keys_are_there_from_the_first_message() -> None:
         (['visible'], 'no frames from thermal'),
         (['visible', 'thermal'], 'frames arrive but none pair'),
         (['pair', DropReason.MALFORMED], 'images can not be read'),
+        (['visible', 'thermal', 'malformed'], 'images can not be read'),
         (['pair', DropReason.ENGINE_ERROR], 'the engine fails'),
         (['pair', DropReason.NO_SUBSCRIBER], 'idle'),
         (['pair', 'fused'], 'fusing'),
@@ -140,6 +141,8 @@ def test_the_message_says_what_is_wrong(events: list, message: str) -> None:
             receive_pair(statistics)
         elif event == 'fused':
             statistics.pair_fused(times(1))
+        elif event == 'malformed':
+            statistics.frame_dropped(Source.VISIBLE, DropReason.MALFORMED)
         else:
             statistics.frame_received(Source(event))
     state = status(moment(statistics, 10**9), moment(Statistics(), 0), ENGINE)
