@@ -30,6 +30,7 @@ from scenes.bag import COLOR, COLOR_INFO, THERMAL
 from scenes.progress import show_progress
 
 KINDS = {COLOR: Image, COLOR_INFO: CameraInfo, THERMAL: Image}
+LINGER = 1.0  # seconds
 
 
 @dataclass
@@ -128,6 +129,8 @@ def main() -> None:
     try:
         node.wait(args.timeout, stop.is_set)
         node.play(args.bag, stop.is_set).save(args.facts)
+        # The last pictures lie in this process's shared memory until the node has taken them.
+        stop.wait(LINGER)
     except TimeoutError as err:
         print(f'player: {err}', file=sys.stderr)
         sys.exit(1)

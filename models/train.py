@@ -2,11 +2,13 @@
 
     python -m models.train --config paif_small --data ../shared/data --out runs/small
 
-Three stages, because on a CPU the full-resolution fusion network is the expensive part:
+Stages of three kinds, because on a CPU the full-resolution fusion network is the expensive part:
 
 1. `segment`: the segmenter alone, on the target picture that fusion is trained towards;
 2. `fuse`: the fusion network alone, towards that target, on small crops;
-3. `joint`: both, with PAIF's joint loss 0.1 L_F + 4 CE.
+3. `joint`: both, with PAIF's joint loss 0.1 L_F + 4 CE;
+
+and then the first and the last once more.
 
 Stopped, the same command goes on where it was. `--out` holds the checkpoint, the log (CSV) and, at
 the end, `weights.safetensors`. Search and adversarial training are another matter and not done
@@ -77,6 +79,8 @@ class Recipe:
         Stage('segment', 2600, 16, (256, 320), 6e-4, 150),
         Stage('fuse', 300, 8, (160, 160), 2e-3, 50),
         Stage('joint', 400, 8, (192, 256), 2e-4, 50),
+        Stage('segment', 1500, 16, (256, 320), 4e-4, 50),
+        Stage('joint', 350, 8, (192, 256), 2e-4, 30),
     )
     class_weights: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     generated: float = 0.4
