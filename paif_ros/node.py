@@ -42,6 +42,11 @@ from paif_ros.thermal import PercentileRange
 
 JOIN_SECONDS = 1.0  # how long a stop waits for the pair in work; two seconds are promised in all
 NO_PAIR_NS = 2 * 10**9
+MANY = 30  # frames of each camera before it is said that most of them find no partner
+LOST = (
+    'The defaults of Fast DDS lose large images between processes: use config/fastdds_shm.xml in '
+    'this process and in the camera driver'
+)
 THROTTLE_SECONDS = 5.0
 TOPICS = {Source.VISIBLE: 'color/image_raw', Source.THERMAL: 'thermal/image_raw'}
 
@@ -156,30 +161,45 @@ class FusionNode(Node):
         return Moment(monotonic_ns(), waiting, self._statistics.snapshot())
 
     def _warn_without_pairs(self) -> None:
-        """Say once why frames arrive and nothing comes out."""
+        """Say once why frames arrive and nothing, or little, comes out."""
         waited = self._first_frame is not None and monotonic_ns() - self._first_frame > NO_PAIR_NS
         counted = self._statistics.snapshot()
-        if not waited or counted.pairs:
-            return
         frames = counted.frames
-        if any(
-            frames.received[source] == frames.dropped[source].get(DropReason.MALFORMED, 0) > 0
-            for source in Source
-        ):
-            return  # said already, for each camera
+        unread, lone = (
+            [frames.dropped[source].get(reason, 0) for source in Source]
+            for reason in (DropReason.MALFORMED, DropReason.NO_PARTNER)
+        )
+        received = [frames.received[source] for source in Source]
+        if not waited or any(n == bad > 0 for n, bad in zip(received, unread, strict=True)):
+            return  # a camera of which no image can be read was named already
+        if counted.pairs:
+            # Of cameras with unequal rates the slower one finds partners: here neither does.
+            if all(n >= MANY and 2 * few > n for n, few in zip(received, lone, strict=True)):
+                self.get_logger().warning(
+                    'most frames of both cameras find no partner. Either their stamps differ by '
+                    f'more than sync.slop, {self._settings.current.sync.slop} s, or images are '
+                    f'lost on the way here: {LOST}',
+                    once=True,
+                )
+            return
         silent = [topic for source, topic in TOPICS.items() if not frames.received[source]]
         if silent:
             text = (
                 f'no frames on {self.resolve_topic_name(silent[0])}: check that it is published. '
-                'The defaults of Fast DDS lose large images between processes: use '
-                'config/fastdds_shm.xml in this process and in the camera driver'
+                + LOST
+            )
+        elif skews := sorted(abs(skew) / 1e9 for skew in self._pairer.last_skews):
+            text = (
+                f'both cameras send but no frames pair: their stamps differ by {skews[0]:.3f} to '
+                f'{skews[-1]:.3f} s, sync.slop is {self._settings.current.sync.slop} s. Raise it '
+                'or set the clocks'
             )
         else:
-            skews = sorted(abs(skew) / 1e9 for skew in self._pairer.last_skews)
-            near = f'{skews[0]:.3f} to {skews[-1]:.3f} s' if skews else 'by nothing known'
+            dropped = {why for reasons in frames.dropped.values() for why in reasons}
             text = (
-                f'both cameras send but no frames pair: their stamps differ by {near}, sync.slop '
-                f'is {self._settings.current.sync.slop} s. Raise it or set the clocks'
+                'both cameras send but no frames can be compared '
+                f'({", ".join(sorted(dropped)) or "none yet"}): see that their drivers set '
+                'header.stamp'
             )
         self.get_logger().warning(text, once=True)
 

@@ -136,6 +136,39 @@ def test_it_says_once_why_nothing_pairs(tiny: Path) -> None:
         assert 'sync.slop is 0.01 s' in ending.text
 
 
+@pytest.mark.parametrize('slower', [True, False])
+def test_it_says_once_that_little_pairs(tiny: Path, slower: bool) -> None:
+    """As when images are lost on the way, but not where one camera is slower than the other."""
+    with Rig(tiny, listen=('mask',)) as rig:
+        for number in range(160):
+            color, heat = camera_pair(number)
+            stamp = START + number * 3 * PERIOD
+            if slower or number % 5 < 3:
+                rig.visible.publish(image(color, stamp, 'rgb'))
+            if number % 5 in ((2,) if slower else (2, 3, 4)):
+                rig.thermal.publish(image(heat, stamp, 'thermal'))
+            rig.spin(0.02)
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        assert rig.count('pairs.made') >= 30
+        said = ending.text.count('most frames of both cameras find no partner')
+        assert said == (0 if slower else 1), ending.text
+
+
+def test_it_says_that_stamps_are_missing(tiny: Path) -> None:
+    with Rig(tiny) as rig:
+        color, heat = camera_pair(0)
+        for _ in range(25):
+            rig.send(image(color, 0, 'rgb'), image(heat, 0, 'thermal'))
+            rig.spin(0.1)
+        ending = rig.stop()
+        assert_clean(ending)
+        assert_balanced(rig)
+        assert rig.count('visible.dropped.bad_stamp') == 25
+        assert ending.text.count('no frames can be compared (bad_stamp): see that') == 1
+
+
 def test_it_says_which_camera_is_silent(tiny: Path) -> None:
     with Rig(tiny) as rig:
         for number in range(25):
