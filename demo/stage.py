@@ -22,6 +22,7 @@ from scenes.progress import show_progress
 
 MODELS = ROOT / 'models' / 'weights'
 START_TIMEOUT = 60.0  # seconds for the node to load its model
+MADE = ('report.json', 'contact_sheet.png', 'demo.mp4', 'logs/player.json', 'logs/recorder.json')
 DRAIN = 1.5  # seconds after the last pair, for what is still being computed
 
 
@@ -111,6 +112,8 @@ def run(clip: Clip, out: Path, model: Path, seed: int) -> Report:
         CrewError: a process failed.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for name in MADE:  # an earlier run's would pass for this one's where this one fails
+        (out / name).unlink(missing_ok=True)
     say(f'1/4 cameras: {clip.count} pairs at {clip.rate:g} Hz')
     bag = write_bag(out / 'input_bag', clip, seed, replace=True)
     say(f'2/4 graph: /{NODE} with {model.name}, a player and a recorder')

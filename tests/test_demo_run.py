@@ -13,8 +13,11 @@ import cv2
 import pytest
 
 pytest.importorskip('rclpy')
+pytest.importorskip('rosbags')
 pytest.importorskip('onnxruntime')
 tiny_model = pytest.importorskip('tiny_model')
+
+from scenes.clips import Clip
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,3 +83,21 @@ def test_a_stopped_demo_takes_everything_with_it(tmp_path: Path, number: int) ->
             demo.wait()
     assert left_behind(tmp_path) == []
     assert 'Traceback' not in (tmp_path / 'said').read_text()
+
+
+def test_nothing_of_an_earlier_run_passes_for_this_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from demo import stage
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError('disk full')
+
+    (tmp_path / 'logs').mkdir()
+    old = [tmp_path / name for name in ('contact_sheet.png', 'demo.mp4', 'logs/recorder.json')]
+    for path in old:
+        path.write_text('old')
+    monkeypatch.setattr(stage, 'write_bag', fail)
+    with pytest.raises(OSError, match='disk full'):
+        stage.run(Clip(1, 10.0, None, lambda: iter(())), tmp_path, tmp_path / 'm.onnx', 0)
+    assert not any(path.exists() for path in old)
