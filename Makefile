@@ -13,7 +13,7 @@ JAZZY_TESTS := tests/test_node.py tests/test_node_faults.py tests/test_statistic
 .PHONY: demo test lint unit jazzy docs clean
 
 demo: .venv/.ready-demo  ## fuse and segment a replayed recording over real ROS 2 topics
-	$(RUN) -m demo.run --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(RUN) -m demo.run --out '$(OUT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: lint unit jazzy  ## all tests, on Kilted and on Jazzy
 
