@@ -135,6 +135,9 @@ class Augmentation:
         mirror: probability of a mirrored crop.
         tone: largest relative change of contrast, and of brightness as part of the full range.
         noise: largest standard deviation of added noise in grey levels.
+        tint: largest relative change of each colour channel of the visible picture.
+        saturation: range of the factor on its colours, 0 for grey.
+        haze: probability of drawn smoke over the visible picture; thermal sees through it.
     """
 
     size: tuple[int, int] = (256, 320)
@@ -142,6 +145,9 @@ class Augmentation:
     mirror: float = 0.5
     tone: float = 0.3
     noise: float = 8.0
+    tint: float = 0.2
+    saturation: tuple[float, float] = (0.0, 1.4)
+    haze: float = 0.3
 
 
 def _tone(picture: Bytes, rng: np.random.Generator, config: Augmentation) -> Bytes:
@@ -153,6 +159,21 @@ def _tone(picture: Bytes, rng: np.random.Generator, config: Augmentation) -> Byt
     table = np.clip((levels - 128) * gain + 128 + offset, 0, 255).astype(np.uint8)
     noise = rng.normal(0, rng.uniform(0, config.noise), picture.shape).astype(np.int16)
     return np.clip(table[picture] + noise, 0, 255).astype(np.uint8)
+
+
+def _colour(picture: Bytes, rng: np.random.Generator, config: Augmentation) -> Bytes:
+    """Change saturation and tint of uint8 [H, W, 3], and sometimes draw smoke over it."""
+    values = picture.astype(np.float32)
+    grey = values.mean(2, keepdims=True)
+    values = grey + rng.uniform(*config.saturation) * (values - grey)
+    values *= 1 + rng.uniform(-config.tint, config.tint, 3).astype(np.float32)
+    if rng.random() < config.haze:
+        height, width = picture.shape[:2]
+        coarse = rng.uniform(-0.3, 1.2, (4, 5)).astype(np.float32)  # clouds of a quarter picture
+        dense = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 0.95)
+        smoke = rng.uniform(110, 220) * (1 + rng.uniform(-0.15, 0.15, 3))
+        values += dense[..., None] * (smoke.astype(np.float32) - values)
+    return values.clip(0, 255).astype(np.uint8)
 
 
 def augment(pair: LabelledPair, rng: np.random.Generator, config: Augmentation) -> LabelledPair:
@@ -173,7 +194,7 @@ def augment(pair: LabelledPair, rng: np.random.Generator, config: Augmentation) 
         visible, thermal, label = visible[:, ::-1], thermal[:, ::-1], label[:, ::-1]
     return LabelledPair(
         pair.name,
-        _tone(visible.astype(np.uint8), rng, config),
+        _colour(_tone(visible.astype(np.uint8), rng, config), rng, config),
         _tone(thermal.astype(np.uint8), rng, config),
         np.ascontiguousarray(label).astype(np.uint8),
     )

@@ -1,6 +1,6 @@
 """Compare our networks with tensors that the official code produced.
 
-    python -m models.parity ../shared/parity/paif_*_seed0.npz
+    python -m models.parity tests/data/parity/*_seed0.npz
 
 For each file it prints how far every stored tensor lies from ours and fails past the tolerance
 (`../shared/parity/README.md`). Official code computes with cumulative sums and one range for a

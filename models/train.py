@@ -8,7 +8,7 @@ Stages of three kinds, because on a CPU the full-resolution fusion network is th
 2. `fuse`: the fusion network alone, towards that target, on small crops;
 3. `joint`: both, with PAIF's joint loss 0.1 L_F + 4 CE;
 
-and then the first and the last once more.
+and then the first and the last twice more.
 
 Stopped, the same command goes on where it was. `--out` holds the checkpoint, the log (CSV) and, at
 the end, `weights.safetensors`. Search and adversarial training are another matter and not done
@@ -81,6 +81,8 @@ class Recipe:
         Stage('joint', 400, 8, (192, 256), 2e-4, 50),
         Stage('segment', 1500, 16, (256, 320), 4e-4, 50),
         Stage('joint', 350, 8, (192, 256), 2e-4, 30),
+        Stage('segment', 900, 16, (256, 320), 3e-4, 30),
+        Stage('joint', 150, 8, (192, 256), 1.5e-4, 20),
     )
     class_weights: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     generated: float = 0.4

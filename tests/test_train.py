@@ -61,7 +61,7 @@ def test_both_modalities_and_the_label_move_together() -> None:
     pair = LabelledPair(
         'ramp', np.repeat(ramp[..., None], 3, 2), ramp, (ramp > 64).astype(np.uint8)
     )
-    config = Augmentation(size=(48, 64), tone=0, noise=0)
+    config = Augmentation((48, 64), tone=0, noise=0, tint=0, saturation=(1.0, 1.0), haze=0)
     for seed in range(8):
         crop = augment(pair, np.random.default_rng(seed), config)
         assert crop.visible.shape == (48, 64, 3)
