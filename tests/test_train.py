@@ -145,8 +145,8 @@ def test_training_learns(tmp_path: Path) -> None:
     pairs = generate([500], 1, 96, 128)
     torch.manual_seed(0)
     network = PAIF(replace(load_config('paif_small'), channels=2, embedding=8))
-    stages = (Stage('segment', 60, 2, (64, 64), 3e-3, 5),)
-    Trainer(network, replace(recipe(), stages=stages), [pairs], tmp_path).run(0, save_every=20)
+    stages = (Stage('segment', 120, 2, (64, 64), 3e-3, 5),)
+    Trainer(network, replace(recipe(), stages=stages), [pairs], tmp_path).run(0, save_every=30)
     losses = [float(row.split(',')[2]) for row in (tmp_path / 'log.csv').read_text().split()]
     assert losses[-1] < 0.7 * losses[0]
 
