@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -149,7 +149,7 @@ def make_report(
         notes=(),
     )
     notes = _notes(report, float(played.get('late_p99_ms', 0.0)), bool(values))
-    return Report(**{**_fields(report), 'notes': notes})
+    return replace(report, notes=notes)
 
 
 def table(report: Report) -> str:
@@ -273,10 +273,6 @@ def _rate(times: Sequence[int]) -> float:
 
 def _number(value: float) -> str:
     return f'{"-":>8}' if math.isnan(value) else f'{value:8.1f}'
-
-
-def _fields(report: Report) -> dict[str, Any]:
-    return {name: getattr(report, name) for name in report.__dataclass_fields__}
 
 
 def _without_nan(value: Any) -> Any:

@@ -11,7 +11,6 @@ import onnx
 
 OPSET = 18
 FORBIDDEN = ('CumSum', 'Loop', 'If', 'Scan', 'ScatterND', 'Attention')
-WIDEST_POOL = 2  # dimensions of a box mean that may be wider than 1 together: see `broken_rules`
 
 
 def broken_rules(model: onnx.ModelProto, layer_norms: int) -> list[str]:  # noqa: PLR0912 - a list of rules
@@ -50,7 +49,7 @@ def broken_rules(model: onnx.ModelProto, layer_norms: int) -> list[str]:  # noqa
         if node.op_type == 'AveragePool':
             kernel = next(list(a.ints) for a in node.attribute if a.name == 'kernel_shape')
             padded = any(a.name == 'count_include_pad' and a.i for a in node.attribute)
-            if padded or sum(side > 1 for side in kernel) == WIDEST_POOL:
+            if padded or all(side > 1 for side in kernel):
                 broken.append(
                     f'has an AveragePool of {kernel}, padding counted: {padded}; '
                     'separable ones leave it out'

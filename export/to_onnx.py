@@ -94,12 +94,17 @@ def read_pairs(
     return pairs
 
 
+def to_floats(thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Return uint8 [N, H, W] and [N, H, W, 3] as [N, 1, H, W] and [N, 3, H, W] in 0..1."""
+    return thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
+
+
 @torch.no_grad()
 def compare_transformed(
     plain: PAIF, deployed: DeployedPAIF, thermal: Tensor, visible: Tensor
 ) -> list[Check]:
     """Compare transformed and plain network on a pair, uint8 [1, H, W] and [1, H, W, 3]."""
-    gray, rgb = thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
+    gray, rgb = to_floats(thermal, visible)
     fused, logits = plain(gray, rgb)
     fused_2, _, logits_2 = deployed.compute(gray, rgb)
     # Float32 rounds in proportion: logits of 20 can't agree to what logits of 1 do.
@@ -123,8 +128,7 @@ def class_margin(
     deployed: DeployedPAIF, thermal: Tensor, visible: Tensor, mask: NDArray[np.uint8]
 ) -> float:
     """Return how far below the best logit the classes of `mask` [1, H, W] lie at worst."""
-    gray, rgb = thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
-    logits = deployed.compute(gray, rgb)[2]
+    logits = deployed.compute(*to_floats(thermal, visible))[2]
     logits = nn.functional.interpolate(
         logits, mask.shape[1:], mode='bilinear', align_corners=False
     )

@@ -46,7 +46,7 @@ from models.operators import (
     ResidualBlock,
     SeparableConv,
 )
-from models.paif import FLAT_RANGE, PAIF, rgb_to_ycrcb, ycrcb_to_rgb
+from models.paif import PAIF, rgb_to_ycrcb, stretch_image, ycrcb_to_rgb
 from models.segformer import AllMLPDecoder, MixTransformer, SegFormer
 
 
@@ -316,10 +316,7 @@ class DeployedPAIF(nn.Module):
         """
         fused = self.fusion(thermal, F.conv2d(visible, self.luma))
         rgb = (fused + F.conv2d(visible, self.offset)).clamp(0, 1)
-        low, high = rgb.amin((1, 2, 3), keepdim=True), rgb.amax((1, 2, 3), keepdim=True)
-        span = high - low
-        span = torch.where(span > FLAT_RANGE, span, torch.ones_like(span))
-        logits = self.segmenter((rgb - low) / span * self.scale - self.shift)
+        logits = self.segmenter(stretch_image(rgb) * self.scale - self.shift)
         return fused, rgb, logits
 
     def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,6 +63,20 @@ class Genotype:
             raise ValueError(msg) from err
 
 
+def read_named(name: str | Path, folder: Path, what: str) -> str:
+    """Read a JSON file given by its path, or by name from a folder.
+
+    Raises:
+        FileNotFoundError: neither exists; the message lists the names in the folder.
+    """
+    for path in (Path(name), folder / f'{name}.json'):
+        if path.is_file():
+            return path.read_text()
+    known = sorted(path.stem for path in folder.glob('*.json'))
+    msg = f'no {what} {str(name)!r}: give the path of a JSON file or one of {known}'
+    raise FileNotFoundError(msg)
+
+
 def load_genotype(name: str | Path) -> Genotype:
     """Load a genotype by the path of its JSON file, or by name from `models/genotypes`.
 
@@ -70,9 +84,4 @@ def load_genotype(name: str | Path) -> Genotype:
         FileNotFoundError: neither exists; the message lists the known names.
         ValueError: the file is not a genotype.
     """
-    for path in (Path(name), FOLDER / f'{name}.json'):
-        if path.is_file():
-            return Genotype.from_json(path.read_text())
-    known = sorted(path.stem for path in FOLDER.glob('*.json'))
-    msg = f'no genotype {str(name)!r}: give the path of a JSON file or one of {known}'
-    raise FileNotFoundError(msg)
+    return Genotype.from_json(read_named(name, FOLDER, 'genotype'))

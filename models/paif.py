@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.fusion import FusionNet
-from models.genotype import Genotype, load_genotype
+from models.genotype import Genotype, load_genotype, read_named
 from models.segformer import SegFormer
 from paif_ros.contract import ClassLabel
 
@@ -102,12 +102,7 @@ def load_config(name: str | Path) -> PAIFConfig:
         FileNotFoundError: neither exists; the message lists the known names.
         ValueError: the file can't be used.
     """
-    for path in (Path(name), CONFIGS / f'{name}.json'):
-        if path.is_file():
-            return PAIFConfig.from_json(path.read_text())
-    known = sorted(path.stem for path in CONFIGS.glob('*.json'))
-    msg = f'no configuration {str(name)!r}: give the path of a JSON file or one of {known}'
-    raise FileNotFoundError(msg)
+    return PAIFConfig.from_json(read_named(name, CONFIGS, 'configuration'))
 
 
 def rgb_to_ycrcb(rgb: Tensor) -> Tensor:
@@ -122,6 +117,11 @@ def ycrcb_to_rgb(ycrcb: Tensor) -> Tensor:
     luma, cr, cb = ycrcb.split(1, 1)
     cr, cb = cr - 0.5, cb - 0.5
     return torch.cat((luma + 1.403 * cr, luma - 0.714 * cr - 0.344 * cb, luma + 1.773 * cb), 1)
+
+
+def recolour(luma: Tensor, ycrcb: Tensor) -> Tensor:
+    """Give a luma picture [N, 1, H, W] the chroma of Y, Cr, Cb [N, 3, H, W]; RGB in 0..1."""
+    return ycrcb_to_rgb(torch.cat((luma, ycrcb[:, 1:]), 1)).clamp(0, 1)
 
 
 def stretch_batch(x: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class PAIF(nn.Module):
         """
         ycrcb = rgb_to_ycrcb(visible)
         fused = self.enhance_net(thermal[:, :1], ycrcb[:, :1])
-        return fused, ycrcb_to_rgb(torch.cat((fused, ycrcb[:, 1:]), 1)).clamp(0, 1)
+        return fused, recolour(fused, ycrcb)
 
     def segmenter_input(self, rgb: Tensor) -> Tensor:
         """Stretch and normalise RGB [N, 3, H, W] in 0..1 as the segmenter was trained on."""

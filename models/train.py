@@ -34,7 +34,7 @@ from tqdm import tqdm
 from models.checkpoint import save_paif
 from models.data import Augmentation, Batch, LabelledPair, TrainingPairs, generate, read_folder
 from models.losses import FUSION_WEIGHT, SEGMENTATION_WEIGHT, fusion_loss, segmentation_loss
-from models.paif import PAIF, load_config, rgb_to_ycrcb, ycrcb_to_rgb
+from models.paif import PAIF, load_config, recolour, rgb_to_ycrcb
 
 SCENE_SEED = (
     1000  # of the first training scene; smaller ones are kept for the demo and for evaluation
@@ -98,16 +98,11 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.rate * (1 - (step - stage.warmup) / (stage.steps - stage.warmup))
 
 
-def recolour(luma: Tensor, visible: Tensor) -> Tensor:
-    """Give a luma picture [N, 1, H, W] the colours of `visible` [N, 3, H, W]; clipped to 0..1."""
-    return ycrcb_to_rgb(torch.cat((luma, rgb_to_ycrcb(visible)[:, 1:]), 1)).clamp(0, 1)
-
-
 def stage_loss(network: PAIF, stage: Stage, batch: Batch, weights: Tensor) -> Tensor:
     """Return the loss of a batch in a stage."""
     visible = batch.visible.contiguous(memory_format=torch.channels_last)
     if stage.name == 'segment':
-        rgb = recolour(batch.target, visible)
+        rgb = recolour(batch.target, rgb_to_ycrcb(visible))
         loss = torch.zeros(())
     else:
         fused, rgb = network.fuse(batch.thermal, visible)
