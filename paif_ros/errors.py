@@ -70,3 +70,19 @@ class ParameterError(PaifError):
         self.value = value
         self.allowed = allowed
         super().__init__(f'parameter {name!r} is {value!r}, allowed: {allowed}')
+
+
+class CalibrationError(PaifError):
+    """A calibration that can't be read, does not fit the images, or can't be estimated.
+
+    Attributes:
+        key: the offending key of the file, or the step that failed, such as 'homography'.
+        value: what was found.
+        expected: what it should have been, or what to do next, in words.
+    """
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        self.key = key
+        self.value = value
+        self.expected = expected
+        super().__init__(f'calibration {key!r} is {value!r}, expected {expected}')
