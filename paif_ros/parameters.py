@@ -17,6 +17,12 @@ from paif_ros.errors import ParameterError
 
 Value = str | int | float | bool
 TYPES: Mapping[str, type] = {'string': str, 'int': int, 'double': float, 'bool': bool}
+# When a change counts, by the additional_constraints of parameters.yaml, and what the table says.
+TAKEN: Mapping[str, str] = {
+    '': 'yes',
+    'Taken by the next activate.': 'at activate',
+    'Taken by the next configure.': 'at configure',
+}
 YAML_PATH = Path(__file__).with_name('parameters.yaml')
 
 
@@ -30,9 +36,9 @@ class Spec:
         default: value where nobody sets one.
         description: one or two sentences.
         read_only: whether it is fixed once the node runs.
+        taken: the sentence that says when a change counts; empty where it counts at once.
         bounds: smallest and largest allowed value, or None.
         one_of: the allowed values, or empty where all are.
-        not_empty: whether an empty string is refused.
     """
 
     name: str
@@ -40,9 +46,9 @@ class Spec:
     default: Value
     description: str
     read_only: bool = False
+    taken: str = ''
     bounds: tuple[float, float] | None = None
     one_of: tuple[Value, ...] = ()
-    not_empty: bool = False
 
     @property
     def allowed(self) -> str:
@@ -51,13 +57,13 @@ class Spec:
             return f'{self.type} from {self.bounds[0]:g} to {self.bounds[1]:g}'
         if self.one_of:
             return 'one of ' + ', '.join(map(str, self.one_of))
-        return f'{self.type}, not empty' if self.not_empty else self.type
+        return self.type
 
     def check(self, value: object) -> None:
         """Refuse a value that this parameter may not have.
 
         Raises:
-            ParameterError: wrong type, out of bounds, not one of the choices, or empty.
+            ParameterError: wrong type, out of bounds, or not one of the choices.
         """
         fits = type(value) is TYPES[self.type]
         if fits and self.bounds:
@@ -67,49 +73,82 @@ class Spec:
             fits = value in self.one_of
         if not fits:
             raise ParameterError(self.name, value, self.allowed)
-        if self.not_empty and value == '':
-            # Only the description says what to put there.
-            raise ParameterError(self.name, value, f'{self.allowed}. {self.description}')
 
 
 @dataclass(frozen=True)
 class EngineParameters:
-    """What runs the network, see parameters.yaml."""
+    """What runs the network, see parameters.yaml; timeout in seconds."""
 
     backend: str
     provider: str
     threads: int
+    timeout: float
+    max_failures: int
+
+
+@dataclass(frozen=True)
+class InputParameters:
+    """How images come: 'raw' or 'compressed'."""
+
+    color_transport: str
+    thermal_transport: str
 
 
 @dataclass(frozen=True)
 class SyncParameters:
-    """How frames become pairs: slop in seconds, queue size in frames."""
+    """How frames become pairs: times in seconds, queue size in frames."""
 
+    mode: str
     slop: float
+    thermal_offset: float
+    max_age: float
     queue_size: int
+    timeout: float
+    on_missing: str
 
 
 @dataclass(frozen=True)
 class ThermalParameters:
-    """How 16 bit become 8: percentiles from 0 to 100, smallest span in counts."""
+    """How a thermal frame becomes 8 bit: percentiles from 0 to 100, smoothing in seconds."""
 
+    scale: float
+    offset: float
+    agc: str
+    range_min: float
+    range_max: float
     low_percentile: float
     high_percentile: float
-    min_span: int
+    min_span: float
+    equalizer: str
+    smoothing: float
+
+
+@dataclass(frozen=True)
+class RegistrationParameters:
+    """How the thermal frame comes into the RGB frame; plane_depth in metres, 0 for the file's."""
+
+    mode: str
+    file: str
+    plane_depth: float
 
 
 @dataclass(frozen=True)
 class OverlayParameters:
-    """Weight of the class colours, 0 to 1."""
+    """How the overlay is drawn; alpha is the weight of the class colours, 0 to 1."""
 
     alpha: float
+    source: str
+    outlines: bool
+    legend: bool
 
 
 @dataclass(frozen=True)
 class OutputParameters:
-    """Depth of the output queues in messages."""
+    """Size, depth of the output queues in messages, and quality of JPEG pictures, 1 to 100."""
 
+    size: str
     queue_size: int
+    jpeg_quality: int
 
 
 @dataclass(frozen=True)
@@ -124,34 +163,58 @@ class Parameters:
     """All values of one moment, grouped as the dotted names are."""
 
     model_path: str
+    autostart: bool
     engine: EngineParameters
+    input: InputParameters
     sync: SyncParameters
     thermal: ThermalParameters
+    registration: RegistrationParameters
     overlay: OverlayParameters
     output: OutputParameters
     diagnostics: DiagnosticsParameters
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Parameters:
-        """Group checked values by their dotted names.
+        """Group checked values by their dotted names, and check those that depend on each other.
 
         Args:
             values: one value for each name of `specs`.
+
+        Raises:
+            ParameterError: two values do not go together.
         """
 
         def group(kind: Callable[..., Any], prefix: str) -> Any:
             start = f'{prefix}.'
             return kind(**{k[len(start) :]: v for k, v in values.items() if k.startswith(start)})
 
-        return cls(
+        new = cls(
             model_path=values['model_path'],
+            autostart=values['autostart'],
             engine=group(EngineParameters, 'engine'),
+            input=group(InputParameters, 'input'),
             sync=group(SyncParameters, 'sync'),
             thermal=group(ThermalParameters, 'thermal'),
+            registration=group(RegistrationParameters, 'registration'),
             overlay=group(OverlayParameters, 'overlay'),
             output=group(OutputParameters, 'output'),
             diagnostics=group(DiagnosticsParameters, 'diagnostics'),
         )
+        thermal, registration = new.thermal, new.registration
+        if thermal.range_min >= thermal.range_max:
+            raise ParameterError(
+                'thermal.range_min',
+                thermal.range_min,
+                f'below thermal.range_max ({thermal.range_max:g}); set both in one request',
+            )
+        if registration.mode != 'none' and not registration.file:
+            raise ParameterError(
+                'registration.file',
+                registration.file,
+                f'a calibration YAML for registration.mode {registration.mode}; make one with '
+                '`ros2 run paif_ros calibrate`',
+            )
+        return new
 
 
 def specs() -> dict[str, Spec]:
@@ -171,12 +234,16 @@ def markdown() -> str:
     rows = ['| Parameter | Default | Allowed | Change while running | What it does |']
     rows.append('|---|---|---|---|---|')
     for spec in specs().values():
-        default = f'`{spec.default}`' if spec.default != '' else 'empty'
-        dynamic = 'no' if spec.read_only else 'yes'
+        default = 'empty' if spec.default == '' else f'`{_yaml(spec.default)}`'
+        dynamic = 'no' if spec.read_only else TAKEN[spec.taken]
         rows.append(
             f'| `{spec.name}` | {default} | {spec.allowed} | {dynamic} | {spec.description} |'
         )
     return '\n'.join(rows)
+
+
+def _yaml(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _walk(tree: Mapping[str, Any], prefix: str) -> Iterator[Spec]:
@@ -192,9 +259,9 @@ def _walk(tree: Mapping[str, Any], prefix: str) -> Iterator[Spec]:
             default=entry['default_value'],
             description=entry['description'],
             read_only=entry.get('read_only', False),
+            taken=entry.get('additional_constraints', ''),
             bounds=(bounds[0], bounds[1]) if bounds else None,
             one_of=tuple(rules['one_of<>'][0]) if 'one_of<>' in rules else (),
-            not_empty='not_empty<>' in rules,
         )
 
 

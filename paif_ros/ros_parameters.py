@@ -43,10 +43,10 @@ class NodeParameters:
                 if change.name in self._specs:  # others, such as use_sim_time, are rclpy's
                     self._specs[change.name].check(change.value)
                     values[change.name] = change.value
+            current = Parameters.from_values(values)
         except ParameterError as err:
             return SetParametersResult(successful=False, reason=str(err))
-        self._values = values
-        self.current = Parameters.from_values(values)
+        self._values, self.current = values, current
         return SetParametersResult(successful=True)
 
 
@@ -68,7 +68,7 @@ def _given(node: Node, spec: Spec) -> object:
 def _descriptor(spec: Spec) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         description=spec.description,
-        additional_constraints=spec.allowed,
+        additional_constraints=f'{spec.allowed}. {spec.taken}'.rstrip(),
         read_only=spec.read_only,
     )
     if spec.bounds and spec.type == 'double':
