@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from paif_ros.pairing import Accounting, Frame, Pairer, Source
+from paif_ros.accounting import Accounting, JobKind
+from paif_ros.pairing import Frame, Pairer, Source
 
 V, T = Source.VISIBLE, Source.THERMAL
 MS = 1_000_000
@@ -35,7 +36,7 @@ class Bench:
         self.counts.receive(source)
         made = self.pairer.push(frame)
         for _ in made:
-            self.counts.pair()
+            self.counts.finish(JobKind.PAIR)
         self.pairs += made
         return made
 
