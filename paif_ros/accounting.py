@@ -38,6 +38,7 @@ class DropReason(str, Enum):
     SUPERSEDED = 'superseded'  # a newer pair took its place before the model was free
     STALE = 'stale'  # waited longer than sync.max_age for the network
     MALFORMED = 'malformed'
+    UNREGISTERED = 'unregistered'  # the calibration does not fit these pictures
     ENGINE_ERROR = 'engine_error'
     NO_SUBSCRIBER = 'no_subscriber'  # nobody listens, so nothing was computed
     INACTIVE = 'inactive'  # the node was deactivated

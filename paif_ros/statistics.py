@@ -18,6 +18,7 @@ PAIR_REASONS = (
     DropReason.SUPERSEDED,
     DropReason.STALE,
     DropReason.MALFORMED,
+    DropReason.UNREGISTERED,
     DropReason.ENGINE_ERROR,
     DropReason.NO_SUBSCRIBER,
     DropReason.INACTIVE,
