@@ -1,7 +1,9 @@
 """What every exported model promises, and the metadata that travels in its file.
 
 Inputs  `visible` uint8 [N, H, W, 3] RGB and `thermal` uint8 [N, H, W].
-Outputs `fused` uint8 [N, H, W, 3] RGB and `mask` uint8 [N, H, W], class ids at the input's size.
+Outputs `fused` uint8 [N, H, W, 3] RGB and `mask` uint8 [N, H, W], class ids at the input's size;
+        and, where a model has it, `confidence` uint8 [N, H, W]: 255 times the probability of the
+        mask's class.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from paif_ros.errors import EngineMismatch
 CONTRACT_VERSION = '1'
 INPUTS = ('visible', 'thermal')
 OUTPUTS = ('fused', 'mask')
+CONFIDENCE = 'confidence'  # an output that a model may have: files without it stay good
 DTYPE = 'uint8'
 MAX_CLASSES = 256  # a mask holds uint8 ids
 
@@ -126,9 +129,11 @@ def check_tensors(
     Raises:
         EngineMismatch: a name, dtype or shape differs; it names the first that does.
     """
-    for kind, names, found in (('inputs', INPUTS, inputs), ('outputs', OUTPUTS, outputs)):
-        if set(found) != set(names):
-            raise EngineMismatch(kind, sorted(names), sorted(found))
+    if set(inputs) != set(INPUTS):
+        raise EngineMismatch('inputs', sorted(INPUTS), sorted(inputs))
+    if set(outputs) - {CONFIDENCE} != set(OUTPUTS):
+        expected = f'{sorted(OUTPUTS)}, {CONFIDENCE!r} allowed'
+        raise EngineMismatch('outputs', expected, sorted(outputs))
     for spec in (*inputs.values(), *outputs.values()):
         if spec.dtype != DTYPE:
             raise EngineMismatch(f'tensor {spec.name} dtype', DTYPE, spec.dtype)

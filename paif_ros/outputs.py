@@ -1,4 +1,4 @@
-"""From a prediction to the pictures that leave: back to the camera's size, and the overlay."""
+"""From a prediction to the pictures that leave: sizes, class colours, overlay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from paif_ros.contract import ClassLabel
 from paif_ros.engines.base import U8
 
 BACKGROUND = 0  # the class that an overlay leaves as it is
+BROAD_FROM = 720  # pixels of the shorter side from which outlines are 2 pixels wide
 
 
 def resize_picture(picture: U8, size: tuple[int, int]) -> U8:
@@ -56,20 +57,90 @@ def palette(classes: Sequence[ClassLabel]) -> U8:
     return table
 
 
-def overlay(fused: U8, mask: U8, colors: U8, alpha: float) -> U8:
-    """Lay the class colours over the fused picture. Background pixels stay as they are.
+def grey_to_rgb(grey: U8) -> U8:
+    """Return a grey picture, uint8 [H, W], as uint8 [H, W, 3] RGB."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
+
+
+def color_mask(mask: U8, colors: U8) -> U8:
+    """Paint every pixel in the colour of its class, the background too.
 
     Args:
-        fused: uint8 [H, W, 3] RGB.
+        mask: uint8 [H, W], class ids.
+        colors: uint8 [256, 3] RGB from `palette`.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+    """
+    import cv2
+
+    # OpenCV's colour maps are tables of 256 colours; NumPy's `take` needs three times as long.
+    return np.asarray(cv2.applyColorMap(mask, colors.reshape(256, 1, 3)))
+
+
+def overlay(picture: U8, mask: U8, colors: U8, alpha: float, *, outlines: bool = False) -> U8:
+    """Lay the class colours over a picture. Background pixels stay as they are.
+
+    Args:
+        picture: uint8 [H, W, 3] RGB.
         mask: uint8 [H, W], class ids.
         colors: uint8 [256, 3] RGB from `palette`.
         alpha: weight of the colour, 0 (picture only) to 1 (colour only).
+        outlines: draw the border of every region in the full colour of its class, inside the
+            region; 1 pixel wide, 2 where the shorter side has `BROAD_FROM` pixels or more.
 
     Returns:
         uint8 [H, W, 3] RGB, a new array.
     """
     import cv2
 
-    painted = cv2.addWeighted(fused, 1.0 - alpha, colors.take(mask, axis=0), alpha, 0.0)
+    painted = color_mask(mask, colors)
     # The mask is its own selector: every id other than BACKGROUND is non-zero.
-    return np.asarray(cv2.copyTo(painted, mask, fused.copy()))
+    blended = cv2.addWeighted(picture, 1.0 - alpha, painted, alpha, 0.0)
+    result = cv2.copyTo(blended, mask, picture.copy())
+    if outlines:
+        result = cv2.copyTo(painted, _borders(mask), result)
+    return np.asarray(result)
+
+
+def _borders(mask: U8) -> U8:
+    """Return where a region other than the background meets another id, not 0, uint8 [H, W]."""
+    import cv2
+
+    side = 5 if min(mask.shape) >= BROAD_FROM else 3
+    gradient = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((side, side), np.uint8))
+    return np.asarray(cv2.min(gradient, mask))  # not 0 where both are not
+
+
+def blend_outside(fused: U8, visible: U8, valid: U8) -> U8:
+    """Take the RGB camera's own pixels where the thermal camera sees nothing.
+
+    Args:
+        fused: uint8 [H, W, 3] RGB.
+        visible: uint8 [H, W, 3] RGB.
+        valid: uint8 [H, W], 0 outside the thermal camera's field of view.
+
+    Returns:
+        uint8 [H, W, 3] RGB, a new array.
+    """
+    import cv2
+
+    return np.asarray(cv2.copyTo(fused, valid, visible.copy()))
+
+
+def is_flat(picture: U8) -> bool:
+    """Return whether every pixel has the same colour.
+
+    A network that overflowed, as FP16 ones can, answers that way: NaN becomes one grey level.
+
+    Args:
+        picture: uint8 [H, W, 3] or [H, W], at least 1x1.
+    """
+    # A glance at every eighth pixel settles all pictures but flat ones.
+    return _one_color(picture[::8, ::8]) and _one_color(picture)
+
+
+def _one_color(picture: U8) -> bool:
+    return bool((picture == picture[0, 0]).all())

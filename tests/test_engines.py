@@ -36,7 +36,25 @@ def test_answers_what_the_model_computes(tiny: Path) -> None:
         fused, mask = tiny_model.expected(visible, thermal)
         np.testing.assert_array_equal(prediction.fused, fused)
         np.testing.assert_array_equal(prediction.mask, mask)
+        assert prediction.confidence is None
     engine.close()
+
+
+def test_confidence_of_a_model_that_has_it(tmp_path: Path) -> None:
+    with_it = tiny_model.write(tmp_path / 'with.onnx', confidence=True)
+    engine = make_engine('auto', with_it, threads=1)
+    engine.load()
+    visible, thermal = pair(1)
+    prediction = engine.infer(visible, thermal)
+    fused, mask = tiny_model.expected(visible, thermal)
+    np.testing.assert_array_equal(prediction.fused, fused)
+    np.testing.assert_array_equal(prediction.mask, mask)
+    assert prediction.confidence is not None
+    np.testing.assert_array_equal(prediction.confidence, thermal)
+    # The same engine may be given another file: nothing is left of the first one.
+    tiny_model.write(with_it)
+    engine.load()
+    assert engine.infer(visible, thermal).confidence is None
 
 
 def test_takes_views_that_are_not_contiguous(tiny: Path) -> None:
@@ -112,6 +130,8 @@ def test_missing_and_broken_files(tmp_path: Path, tiny: Path) -> None:
     [
         ({'dtype': TensorProto.FLOAT}, 'tensor visible dtype'),
         ({'outputs': ('fused', 'labels')}, 'outputs'),
+        ({'outputs': ('fused', 'labels'), 'confidence': True}, 'outputs'),
+        ({'outputs': ('fused', 'confidence')}, 'outputs'),
         ({'metadata': {}}, 'metadata contract'),
         ({'metadata': {**tiny_model.card(SIZE).to_metadata(), 'contract': '2'}}, 'contract'),
         ({'metadata': {**tiny_model.card(SIZE).to_metadata(), 'classes': '?'}}, 'metadata'),

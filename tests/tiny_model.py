@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from paif_ros.contract import ClassLabel, ModelCard
+from paif_ros.contract import CONFIDENCE, ClassLabel, ModelCard
 
 CLASSES = (
     ClassLabel(0, 'background', (0, 0, 0)),
@@ -40,6 +40,7 @@ def write(
     outputs: tuple[str, str] = ('fused', 'mask'),
     metadata: dict[str, str] | None = None,
     batch: int | str = 1,
+    confidence: bool = False,
 ) -> Path:
     """Write the model.
 
@@ -52,6 +53,7 @@ def write(
         outputs: names of the outputs.
         metadata: in place of the right one.
         batch: N of the contract, or a name for it.
+        confidence: whether it has that output; it answers the thermal picture.
     """
     height, width = size
     fused, mask = outputs
@@ -109,6 +111,10 @@ def write(
         nodes.append(helper.make_node('ReduceMean', [f'c{work}'], ['busy'], keepdims=0))
         add_zero('busy')
     nodes.append(helper.make_node('Cast', [last], [fused], to=TensorProto.UINT8))
+    answers = [(fused, [batch, height, width, 3]), (mask, [batch, height, width])]
+    if confidence:
+        nodes.append(helper.make_node('Cast', ['t'], [CONFIDENCE], to=TensorProto.UINT8))
+        answers.append((CONFIDENCE, [batch, height, width]))
     graph = helper.make_graph(
         nodes,
         'tiny',
@@ -116,10 +122,7 @@ def write(
             helper.make_tensor_value_info('visible', dtype, [batch, height, width, 3]),
             helper.make_tensor_value_info('thermal', dtype, [batch, height, width]),
         ],
-        [
-            helper.make_tensor_value_info(fused, TensorProto.UINT8, [batch, height, width, 3]),
-            helper.make_tensor_value_info(mask, TensorProto.UINT8, [batch, height, width]),
-        ],
+        [helper.make_tensor_value_info(name, TensorProto.UINT8, shape) for name, shape in answers],
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)])

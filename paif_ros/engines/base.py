@@ -21,10 +21,13 @@ class Prediction:
     Attributes:
         fused: uint8 [H, W, 3] RGB, 0 to 255.
         mask: uint8 [H, W], class ids.
+        confidence: uint8 [H, W], 255 times the probability of the mask's class; None where the
+            model does not say.
     """
 
     fused: U8
     mask: U8
+    confidence: U8 | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Engine(Protocol):
             thermal: uint8 [H, W], 0 to 255, at the model's input size.
 
         Returns:
-            The fused picture and the mask, at the same size.
+            The fused picture, the mask and perhaps its confidence, at the same size.
 
         Raises:
             EngineError: the engine is not loaded, the input is not as above, or the run failed.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from paif_ros.contract import ModelCard, TensorSpec, check_tensors
+from paif_ros.contract import CONFIDENCE, OUTPUTS, ModelCard, TensorSpec, check_tensors
 from paif_ros.engines.base import U8, EngineInfo, Prediction, check_inputs
 from paif_ros.errors import EngineError, EngineMismatch
 
@@ -32,6 +32,7 @@ class OnnxRuntimeEngine:
         self._session: Any = None
         self._run_options: Any = None
         self._size = (0, 0)
+        self._outputs: tuple[str, ...] = OUTPUTS
 
     def load(self) -> EngineInfo:
         """Read, check and warm the model. See `Engine.load`.
@@ -59,6 +60,7 @@ class OnnxRuntimeEngine:
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = 4  # what goes wrong in a run is raised, not printed
         self._size = card.input_size
+        self._outputs = (*OUTPUTS, CONFIDENCE) if CONFIDENCE in outputs else OUTPUTS
         try:
             # The first run allocates and picks kernels: it belongs to loading, not to a frame.
             self.infer(np.zeros((*self._size, 3), np.uint8), np.zeros(self._size, np.uint8))
@@ -81,10 +83,10 @@ class OnnxRuntimeEngine:
             'thermal': np.ascontiguousarray(thermal[None]),
         }
         try:
-            fused, mask = self._session.run(['fused', 'mask'], feeds, self._run_options)
+            found = self._session.run(self._outputs, feeds, self._run_options)
         except Exception as err:  # its exceptions share no base class but this one
             raise EngineError(BACKEND, f'inference failed: {_first_line(err)}') from err
-        return Prediction(fused[0], mask[0])
+        return Prediction(*(output[0] for output in found))  # in the order of its fields
 
     def close(self) -> None:
         """Free the session."""
