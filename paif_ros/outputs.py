@@ -14,20 +14,23 @@ BROAD_FROM = 720  # pixels of the shorter side from which outlines are 2 pixels 
 
 
 def resize_picture(picture: U8, size: tuple[int, int]) -> U8:
-    """Bring a fused picture to the camera's size, smoothly.
+    """Bring a picture to another size, smoothly.
 
     Args:
-        picture: uint8 [h, w, 3].
-        size: (height, width) of the camera.
+        picture: uint8 [h, w, 3] or [h, w].
+        size: (height, width).
 
     Returns:
-        uint8 [H, W, 3]; the same array where the size is right.
+        uint8 [H, W, 3] or [H, W]; the same array where the size is right.
     """
     if picture.shape[:2] == size:
         return picture
     import cv2
 
-    return np.asarray(cv2.resize(picture, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
+    # AREA averages what it drops, so shrinking does not flicker; enlarging wants LINEAR.
+    shrinks = picture.shape[0] > size[0] and picture.shape[1] > size[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (size[1], size[0]), interpolation=how))
 
 
 def resize_mask(mask: U8, size: tuple[int, int]) -> U8:

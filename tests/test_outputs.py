@@ -64,6 +64,12 @@ def test_resized_picture_is_smooth() -> None:
     assert np.abs(np.diff(wide, axis=1)).max() <= 6
 
 
+def test_shrinking_averages_what_it_drops() -> None:
+    """A pattern finer than the new pixels becomes grey instead of flickering."""
+    fine = np.indices((400, 600)).sum(0) % 2 * np.uint8(200)
+    np.testing.assert_allclose(resize_picture(fine.astype(np.uint8), (100, 150)), 100, atol=1)
+
+
 def test_color_mask_and_grey() -> None:
     mask = np.random.default_rng(2).integers(0, 256, (37, 53), np.uint8)
     table = np.random.default_rng(3).integers(0, 256, (256, 3), np.uint8)
