@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pairing_bench import MS, SECOND, START, Bench, T, V, in_order, stream
 
-from paif_ros.pairing import DropReason
+from paif_ros.accounting import DropReason
 
 
 @pytest.mark.parametrize('learn', [True, False])
