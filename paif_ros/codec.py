@@ -1,52 +1,27 @@
 """Camera messages to arrays and back, without ROS and without a copy where none is needed.
 
 A message is checked field by field before its bytes are looked at; whatever is wrong with it,
-the answer is an ImageFormatError that names the field. Rare encodings (Bayer, YUV, 16 bit colour)
-are left to cv_bridge or rosbags-image, whichever is installed.
+the answer is an ImageFormatError that names the field.
 """
 
 from __future__ import annotations
 
 import array
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paif_ros.encodings import LAYOUTS, is_false_colour, to_rgb, to_thermal
 from paif_ros.errors import ImageFormatError
+
+__all__ = [
+    'MAX_BYTES', 'MAX_SIDE', 'ImageLike', 'bytes_of', 'check', 'decode_thermal', 'decode_visible',
+    'is_false_colour', 'pack', 'read_only',
+]  # fmt: skip
 
 MAX_SIDE = 8191  # pixels
 MAX_BYTES = 256 * 1024 * 1024
-
-# Name of the cv2 colour code that leads from each visible encoding to rgb8; None needs none.
-_TO_RGB = {
-    'rgb8': None,
-    'bgr8': 'COLOR_BGR2RGB',
-    'rgba8': 'COLOR_RGBA2RGB',
-    'bgra8': 'COLOR_BGRA2RGB',
-    'mono8': 'COLOR_GRAY2RGB',
-    '8UC1': 'COLOR_GRAY2RGB',
-}
-_THERMAL = frozenset({'mono8', '8UC1', 'mono16', '16UC1'})
-# (samples per pixel, bytes per sample). An encoding that is not here is refused: 8UC3, for one,
-# does not say whether red or blue comes first.
-_LAYOUT = {
-    'mono8': (1, 1),
-    '8UC1': (1, 1),
-    'mono16': (1, 2),
-    '16UC1': (1, 2),
-    **{f'{order}8': (len(order), 1) for order in ('rgb', 'bgr', 'rgba', 'bgra')},
-    **{f'{order}16': (len(order), 2) for order in ('rgb', 'bgr', 'rgba', 'bgra')},
-    **{f'bayer_{tile}8': (1, 1) for tile in ('rggb', 'bggr', 'gbrg', 'grbg')},
-    **{f'bayer_{tile}16': (1, 2) for tile in ('rggb', 'bggr', 'gbrg', 'grbg')},
-    **dict.fromkeys(('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2'), (2, 1)),
-}
-_NATIVE_BIG = int(sys.byteorder == 'big')
 
 
 class ImageLike(Protocol):
@@ -60,18 +35,6 @@ class ImageLike(Protocol):
     data: Any
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """A checked image with packed rows in native byte order, as the libraries want it."""
-
-    height: int
-    width: int
-    encoding: str
-    is_bigendian: int
-    step: int
-    data: NDArray[np.uint8]
-
-
 def check(image: ImageLike) -> None:
     """Refuse a malformed message by its fields alone, in microseconds.
 
@@ -79,8 +42,8 @@ def check(image: ImageLike) -> None:
         image: a message of either camera.
 
     Raises:
-        ImageFormatError: the message is malformed. One that passes can still fail to be decoded,
-            where its encoding needs a library.
+        ImageFormatError: the message is malformed. One that passes is still refused by
+            `decode_visible` where it holds no picture (16UC1, 32FC1).
     """
     _checked(image)
 
@@ -89,46 +52,36 @@ def decode_visible(image: ImageLike) -> NDArray[np.uint8]:
     """Read a colour image.
 
     Args:
-        image: a message in rgb8, bgr8, rgba8, bgra8, mono8 or 8UC1 (grey is repeated to three
-            channels), or in Bayer, YUV 4:2:2 or 16 bit colour where a library is installed.
-            `data` is a flat buffer of bytes of exactly step * height.
+        image: a message in rgb8, bgr8, rgba8, bgra8, their 16 bit twins, Bayer, YUV 4:2:2 (uyvy,
+            yuyv), or mono8, mono16 or 8UC1 (grey is repeated to three channels). `data` is a flat
+            buffer of bytes of exactly step * height.
 
     Returns:
         uint8 [H, W, 3] RGB, 0 to 255, read-only. With rgb8 it is a view of the message's data.
 
     Raises:
-        ImageFormatError: the message is malformed, or needs a library that is not installed.
+        ImageFormatError: the message is malformed or holds no picture (16UC1, 32FC1).
     """
-    rows = _samples(image)
-    if image.encoding not in _TO_RGB:
-        return _by_library(image, rows, 'rgb8')
-    code = _TO_RGB[image.encoding]
-    if code is None:
-        return cast('NDArray[np.uint8]', _read_only(rows))
-    import cv2
-
-    return cast('NDArray[np.uint8]', _read_only(cv2.cvtColor(rows, getattr(cv2, code))))
+    return read_only(to_rgb(_samples(image), image.encoding))
 
 
 def decode_thermal(image: ImageLike) -> NDArray[Any]:
     """Read a thermal image.
 
     Args:
-        image: a message in mono8, 8UC1, mono16 or 16UC1, or a colour picture of the scene in any
-            other readable encoding where a library is installed: its luma is taken. `data` is a
-            flat buffer of bytes of exactly step * height.
+        image: a message in mono8, 8UC1, mono16, 16UC1 or 32FC1, or a coloured picture of the scene
+            in any encoding that `decode_visible` reads: its luma is taken (see
+            `is_false_colour`). `data` is a flat buffer of bytes of exactly step * height.
 
     Returns:
-        [H, W] uint8 (0 to 255), or uint16 counts in native byte order, read-only. It is a view of
-        the message's data unless bytes had to be swapped.
+        [H, W] uint8 (0 to 255), uint16 counts, or float32 (whatever the camera sent, NaN and
+        infinities included), in native byte order, read-only. Single-channel images are views of
+        the message's data unless bytes had to be swapped or were not aligned.
 
     Raises:
-        ImageFormatError: the message is malformed, or needs a library that is not installed.
+        ImageFormatError: the message is malformed.
     """
-    rows = _samples(image)
-    if image.encoding not in _THERMAL:
-        return _by_library(image, rows, 'mono8')
-    return _read_only(rows)
+    return read_only(to_thermal(_samples(image), image.encoding))
 
 
 def pack(image: ImageLike, pixels: NDArray[np.uint8], encoding: str) -> None:
@@ -173,32 +126,49 @@ def _check_range(field: str, value: object, low: int, high: int) -> int:
 def _samples(image: ImageLike) -> NDArray[Any]:
     """Check a message and view its samples as [H, W] or [H, W, C] in native byte order."""
     flat = _checked(image)
-    channels, size = _LAYOUT[image.encoding]
+    layout = LAYOUTS[image.encoding]
     height, width = int(image.height), int(image.width)
-    rows = flat.reshape(height, -1)[:, : width * channels * size]
-    samples = rows.view(f'{">" if image.is_bigendian else "<"}u{size}')
+    rows = flat.reshape(height, -1)[:, : width * layout.channels * layout.size]
+    samples = rows.view(f'{">" if image.is_bigendian else "<"}{layout.sample}')
     # No-op for native order; else one swapped copy. A buffer at an odd address is copied too.
-    samples = np.require(samples.astype(f'=u{size}', copy=False), requirements='A')
-    return samples.reshape(height, width, channels) if channels > 1 else samples
+    samples = np.require(samples.astype(f'={layout.sample}', copy=False), requirements='A')
+    return samples.reshape(height, width, layout.channels) if layout.channels > 1 else samples
 
 
 def _checked(image: ImageLike) -> NDArray[np.uint8]:
     """Check every field of a message and view its data as uint8 [step * height]."""
     encoding = image.encoding
-    if not isinstance(encoding, str) or encoding not in _LAYOUT:
-        raise ImageFormatError('encoding', encoding, f'one of {", ".join(sorted(_LAYOUT))}')
-    channels, size = _LAYOUT[encoding]
+    if not isinstance(encoding, str) or encoding not in LAYOUTS:
+        raise ImageFormatError('encoding', encoding, f'one of {", ".join(sorted(LAYOUTS))}')
+    layout = LAYOUTS[encoding]
     height = _check_range('height', image.height, 1, MAX_SIDE)
     width = _check_range('width', image.width, 1, MAX_SIDE)
+    if layout.even and width % 2:
+        raise ImageFormatError('width', width, f'an even number for {encoding}')
     _check_range('is_bigendian', image.is_bigendian, 0, 1)
-    step = _check_range('step', image.step, width * channels * size, MAX_BYTES // height)
-    if step % size:
-        raise ImageFormatError('step', step, f'a multiple of {size} bytes for {encoding}')
-    return _bytes_of(image.data, step * height)
+    row = width * layout.channels * layout.size
+    step = _check_range('step', image.step, row, MAX_BYTES // height)
+    if step % layout.size:
+        raise ImageFormatError('step', step, f'a multiple of {layout.size} bytes for {encoding}')
+    data = bytes_of(image.data)
+    if data.size != step * height:
+        wanted = f'step * height = {step * height} bytes'
+        raise ImageFormatError('data', f'{data.size} bytes', wanted)
+    return data
 
 
-def _bytes_of(data: object, expected: int) -> NDArray[np.uint8]:
-    """View a flat buffer of bytes as uint8 [expected]."""
+def bytes_of(data: object) -> NDArray[np.uint8]:
+    """View a message's data without a copy.
+
+    Args:
+        data: a flat contiguous buffer of bytes: array.array('B'), bytes, bytearray, uint8 [N].
+
+    Returns:
+        uint8 [N], read-only where the buffer is.
+
+    Raises:
+        ImageFormatError: it is something else.
+    """
     try:
         view = memoryview(data)  # type: ignore[arg-type]
     except (TypeError, ValueError, BufferError) as err:
@@ -206,52 +176,11 @@ def _bytes_of(data: object, expected: int) -> NDArray[np.uint8]:
     if view.format != 'B' or view.ndim != 1 or not view.c_contiguous:
         found = f'buffer of format {view.format!r} in {view.ndim} dimensions'
         raise ImageFormatError('data', found, 'a flat contiguous buffer of bytes')
-    if view.nbytes != expected:
-        raise ImageFormatError('data', f'{view.nbytes} bytes', f'step * height = {expected} bytes')
     return np.frombuffer(view, np.uint8)
 
 
-def _read_only(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Guard the message's own bytes, and keep views and copies alike for the caller."""
+def read_only(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view: it guards the message's bytes, and copies are treated alike."""
     pixels = pixels.view()
     pixels.setflags(write=False)
     return pixels
-
-
-def _by_library(image: ImageLike, rows: NDArray[Any], target: str) -> NDArray[np.uint8]:
-    """Convert by cv_bridge or rosbags-image to uint8 [H, W, 3] ('rgb8') or [H, W] ('mono8').
-
-    Both are given packed rows in native order: rosbags-image does not look at `step`, and
-    cv_bridge fails on foreign byte order with NumPy 2.
-    """
-    height, width = rows.shape[:2]
-    shape = (height, width, 3) if target == 'rgb8' else (height, width)
-    packed = np.frombuffer(np.ascontiguousarray(rows).data.cast('B'), np.uint8)
-    plain = _Plain(height, width, image.encoding, _NATIVE_BIG, packed.size // height, packed)
-    expected = (
-        'a simpler encoding, or the ROS package cv_bridge or the PyPI package rosbags-image '
-        'installed to read this one'
-    )
-    failure: Exception | None = None
-    for convert in _libraries():
-        expected = f'one that is convertible to {target}'
-        try:
-            pixels = np.asarray(convert(plain, target))
-        except Exception as err:  # each library and OpenCV below it raise what they like
-            failure = err
-            continue
-        if pixels.dtype == np.uint8 and pixels.shape == shape:
-            return _read_only(pixels)
-    raise ImageFormatError('encoding', image.encoding, expected) from failure
-
-
-def _libraries() -> Iterator[Callable[[Any, str], Any]]:
-    """Give the converters (message, target encoding) of the libraries that are installed.
-
-    An installed cv_bridge may still fail, on import or on use, where its binary was built for
-    another NumPy; then the next one has its turn.
-    """
-    with suppress(Exception):
-        yield import_module('cv_bridge').CvBridge().imgmsg_to_cv2
-    with suppress(Exception):
-        yield import_module('rosbags.image').message_to_cvimage
