@@ -36,12 +36,12 @@ from models.checkpoint import CheckpointError, load_paif, sha256  # noqa: E402
 from models.deploy import DeployedPAIF, deploy  # noqa: E402
 from models.paif import PAIF  # noqa: E402
 from paif_ros import __version__  # noqa: E402
-from paif_ros.contract import INPUTS, OUTPUTS, ModelCard  # noqa: E402
+from paif_ros.contract import CONFIDENCE, INPUTS, OUTPUTS, ModelCard  # noqa: E402
 
 PICTURES = ROOT / 'tests' / 'data' / 'pairs'
 FLOAT_BOUND = 1e-4  # fused luma; logits as part of the largest where that is over 1
 LEVEL_BOUND = (
-    1  # grey levels of the fused picture, ONNX Runtime against torch: one step of rounding
+    1  # grey levels of the fused picture, parts of 255 of the confidence: one step of rounding
 )
 FLIP_BOUND = 1e-2  # part of the values that may round the other way
 MARGIN_BOUND = 1e-3  # a class may flip only where the two best logits are closer than this
@@ -143,12 +143,13 @@ def compare_onnx(
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
-    fused, mask = session.run(
-        list(OUTPUTS), {'visible': visible.numpy(), 'thermal': thermal.numpy()}
+    fused, mask, confidence = session.run(
+        [*OUTPUTS, CONFIDENCE], {'visible': visible.numpy(), 'thermal': thermal.numpy()}
     )
     with torch.no_grad():
-        expected = deployed(visible, thermal)[0].numpy()
+        expected, _, sure = (output.numpy() for output in deployed(visible, thermal))
     levels = np.abs(fused.astype(int) - expected.astype(int))
+    doubt = np.abs(confidence.astype(int) - sure.astype(int))
     return [
         Check(
             'ONNX Runtime against torch, fused picture in grey levels',
@@ -164,6 +165,16 @@ def compare_onnx(
             'ONNX Runtime against torch, logit margin of its classes',
             class_margin(deployed, thermal, visible, mask),
             MARGIN_BOUND,
+        ),
+        Check(
+            'ONNX Runtime against torch, confidence in parts of 255',
+            float(doubt.max()),
+            LEVEL_BOUND,
+        ),
+        Check(
+            'ONNX Runtime against torch, part of confidences that differ',
+            float((doubt > 0).mean()),
+            FLIP_BOUND,
         ),
     ]
 
@@ -189,7 +200,7 @@ def export_onnx(
             (visible, thermal),
             str(path),
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=[*OUTPUTS, CONFIDENCE],
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

@@ -1,7 +1,7 @@
 """From a trained PAIF network to the one that is exported: the same function, for much less work.
 
-`deploy(network)` returns a module with the contract of every exported model: uint8 pictures in,
-fused picture and mask out. What it changes, each step exact up to rounding:
+`deploy(network)` returns a module with the contract of every exported model: uint8 pictures in;
+fused picture, mask and its confidence out. What it changes, each step exact up to rounding:
 
 * Guided filter. Box means are linear and act on every channel alike, so they commute with the 1x1
 mix.
@@ -282,6 +282,16 @@ class DeployedSegFormer(nn.Module):
         return y
 
 
+def best_probability(logits: Tensor) -> Tensor:
+    """Return the softmax of the best class, [N, classes, H, W] to [N, H, W] in 0..1.
+
+    Its numerator is exp(0) once the largest logit is subtracted, so no softmax over classes is
+    built: a sixth of the time in ONNX Runtime. Taken after the logits were enlarged, like the
+    argmax; before, it is 1.4 ms cheaper at 480x640 and up to 0.31 too sure along class borders.
+    """
+    return 1 / torch.exp(logits - logits.amax(1, keepdim=True)).sum(1)
+
+
 class DeployedPAIF(nn.Module):
     """What is exported: the contract of `paif_ros.contract`, uint8 pictures in and out."""
 
@@ -319,7 +329,7 @@ class DeployedPAIF(nn.Module):
         logits = self.segmenter(stretch_image(rgb) * self.scale - self.shift)
         return fused, rgb, logits
 
-    def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fuse and segment camera pictures.
 
         Args:
@@ -327,7 +337,8 @@ class DeployedPAIF(nn.Module):
             thermal: uint8 [N, H, W].
 
         Returns:
-            Fused picture uint8 [N, H, W, 3] RGB and class ids uint8 [N, H, W].
+            Fused picture uint8 [N, H, W, 3] RGB, class ids uint8 [N, H, W], and the probability of
+            these classes, uint8 [N, H, W], 255 for certain.
         """
         # TensorRT takes uint8 only beside a cast: cast before anything else, and last of all.
         rgb = visible.float().permute(0, 3, 1, 2) * (1 / 255)
@@ -335,7 +346,12 @@ class DeployedPAIF(nn.Module):
         _, fused, logits = self.compute(gray, rgb)
         picture = torch.round(fused * 255).permute(0, 2, 3, 1)
         logits = F.interpolate(logits, rgb.shape[2:], mode='bilinear', align_corners=False)
-        return picture.to(torch.uint8), logits.argmax(1).to(torch.uint8)
+        confidence = torch.round(best_probability(logits) * 255)
+        return (
+            picture.to(torch.uint8),
+            logits.argmax(1).to(torch.uint8),
+            confidence.to(torch.uint8),
+        )
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
 from export.to_onnx import read_pairs
-from models.deploy import deploy, fold_operator
+from models.deploy import best_probability, deploy, fold_operator
 from models.operators import Operator
 from models.paif import PAIF, load_config
 from models.parity import recipe_state
@@ -45,12 +45,15 @@ def test_deployed_equals_plain(config: str) -> None:
     assert (picture - plain.fuse(gray, rgb)[1]).abs().max() < BOUND
     assert logits.std() > 0.1  # two constant maps would be equal too
 
-    out, mask = deployed(visible, thermal)
-    assert out.dtype == mask.dtype == torch.uint8
+    out, mask, confidence = deployed(visible, thermal)
+    assert out.dtype == mask.dtype == confidence.dtype == torch.uint8
     assert out.shape == visible.shape
-    assert mask.shape == thermal.shape
+    assert mask.shape == confidence.shape == thermal.shape
     expected = torch.nn.functional.interpolate(logits, (192, 256), mode='bilinear')
     assert (expected.argmax(1) == mask).float().mean() > 0.999
+    best = 255 * torch.softmax(expected, 1).amax(1)
+    assert (confidence - best).abs().max() < 0.51
+    assert best.std() > 5
 
 
 @pytest.mark.parametrize(
@@ -81,10 +84,20 @@ def test_batch_and_flat_frames() -> None:
     visible = torch.from_numpy(rng.integers(0, 256, (2, 64, 96, 3), np.uint8))
     thermal = torch.from_numpy(rng.integers(0, 256, (2, 64, 96), np.uint8))
     visible[1], thermal[1] = 0, 0
-    fused, mask = deployed(visible, thermal)
+    fused, mask, confidence = deployed(visible, thermal)
     first = deployed(visible[:1], thermal[:1])
     assert (fused[:1].int() - first[0].int()).abs().max() <= 1
     assert (mask[:1] == first[1]).float().mean() > 0.999
+    assert (confidence[:1].int() - first[2].int()).abs().max() <= 1
+    # Four classes: the best of them has a quarter of the probability at least.
+    assert confidence.min() >= 63
+
+
+def test_confidence_of_large_and_of_equal_logits() -> None:
+    """No overflow where a softmax without its largest logit taken out would have one."""
+    logits = torch.tensor([[1e4, 0.0, -1e4], [2.0, 2.0, 2.0], [0.0, np.log(3), -1e9]])
+    found = best_probability(logits.float()[:, :, None, None])
+    torch.testing.assert_close(found[:, 0, 0], torch.tensor([1.0, 1 / 3, 0.75]))
 
 
 def test_only_the_image_stretch_is_deployed() -> None:

@@ -20,7 +20,7 @@ from models.checkpoint import save_paif, sha256
 from models.paif import PAIF, load_config
 from models.parity import recipe_state
 from paif_ros import __version__
-from paif_ros.contract import ModelCard
+from paif_ros.contract import CONFIDENCE, OUTPUTS, ModelCard
 from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
 
 SHIPPED = Path(__file__).resolve().parents[1] / 'models' / 'weights' / 'paif_small.onnx'
@@ -54,6 +54,10 @@ def test_command_writes_a_file_that_the_engine_loads(exported: Path) -> None:
     )
     assert prediction.fused.shape == (*SIZE, 3)
     assert prediction.mask.max() < 4
+    assert prediction.confidence is not None
+    assert prediction.confidence.shape == SIZE
+    assert prediction.confidence.min() >= 63  # of four classes
+    assert np.unique(prediction.confidence).size > 10
     engine.close()
 
 
@@ -166,6 +170,7 @@ def test_nvidia_parser_and_builder_accept_the_export(exported: Path) -> None:
         'thermal': (1, *SIZE),
         'fused': (1, *SIZE, 3),
         'mask': (1, *SIZE),
+        'confidence': (1, *SIZE),
     }
 
 
@@ -176,4 +181,5 @@ def test_shipped_model_builds_and_belongs_to_the_shipped_weights() -> None:
     card = ModelCard.from_metadata({prop.key: prop.value for prop in model.metadata_props})
     weights = SHIPPED.with_suffix('.safetensors')
     assert card.weights_sha256 == sha256(weights)
+    assert [output.name for output in model.graph.output] == [*OUTPUTS, CONFIDENCE]
     assert SHIPPED.stat().st_size + weights.stat().st_size < 20e6
