@@ -141,8 +141,8 @@ def _checked(image: ImageLike) -> NDArray[np.uint8]:
     if not isinstance(encoding, str) or encoding not in LAYOUTS:
         raise ImageFormatError('encoding', encoding, f'one of {", ".join(sorted(LAYOUTS))}')
     layout = LAYOUTS[encoding]
-    height = _check_range('height', image.height, 1, MAX_SIDE)
-    width = _check_range('width', image.width, 1, MAX_SIDE)
+    height = _check_range('height', image.height, layout.least, MAX_SIDE)
+    width = _check_range('width', image.width, layout.least, MAX_SIDE)
     if layout.even and width % 2:
         raise ImageFormatError('width', width, f'an even number for {encoding}')
     _check_range('is_bigendian', image.is_bigendian, 0, 1)

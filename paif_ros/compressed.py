@@ -202,7 +202,10 @@ def _decoded(message: CompressedLike) -> tuple[NDArray[Any], str]:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ImageFormatError('data', str(pixels.dtype), '8 or 16 bits per sample')
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    return pixels, _encoding(form, channels, 8 * pixels.dtype.itemsize)
+    encoding = _encoding(form, channels, 8 * pixels.dtype.itemsize)
+    if min(pixels.shape[:2]) < (least := LAYOUTS[encoding].least):
+        raise ImageFormatError('data', list(pixels.shape), f'sides from {least} for {encoding}')
+    return pixels, encoding
 
 
 def _encoding(form: _Format, channels: int, bits: int) -> str:

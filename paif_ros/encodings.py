@@ -26,6 +26,7 @@ class Layout:
             does not say that it is a picture (16UC1 and 32FC1 are as often depth).
         to_grey: name of cv2's colour code to luma, '' where the samples are kept as they are.
         even: whether the width must be even, because two pixels share their colour.
+        least: smallest height and width. OpenCV answers smaller mosaics with black.
     """
 
     channels: int
@@ -33,6 +34,7 @@ class Layout:
     to_rgb: str | None
     to_grey: str
     even: bool = False
+    least: int = 1
 
     @property
     def size(self) -> int:
@@ -61,7 +63,7 @@ def _layouts() -> dict[str, Layout]:
         # ROS names a mosaic by its first four pixels, OpenCV by the second row's middle two.
         for tile, name in (('rggb', 'BG'), ('bggr', 'RG'), ('gbrg', 'GR'), ('grbg', 'GB')):
             table[f'bayer_{tile}{bits}'] = Layout(
-                1, sample, f'COLOR_Bayer{name}2RGB', f'COLOR_Bayer{name}2GRAY'
+                1, sample, f'COLOR_Bayer{name}2RGB', f'COLOR_Bayer{name}2GRAY', least=3
             )
     for order, encodings in (('UYVY', ('uyvy', 'yuv422')), ('YUY2', ('yuyv', 'yuv422_yuy2'))):
         layout = Layout(2, 'u1', f'COLOR_YUV2RGB_{order}', f'COLOR_YUV2GRAY_{order}', even=True)
