@@ -2,8 +2,10 @@
 
     python -m models.evaluate --weights FILE.safetensors --data ../shared/data/test
     python -m models.evaluate --weights FILE.safetensors --scenes 24 --json OUT
+    python -m models.evaluate --weights FILE.safetensors --scenes 24 --missing thermal --fill grey
 
 `--data` is a folder laid out {vi,ir,label}/NAME; `--scenes` draws scenes training never sees.
+`--missing` also scores every pair without one camera, its picture filled in from what is left.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +27,28 @@ from models.data import LabelledPair, generate, read_folder, to_tensors
 from models.losses import fusion_loss
 from models.metrics import Scores, confusion, scores
 from models.paif import PAIF
+from paif_ros.degrade import stand_in_thermal, stand_in_visible
 
 SCENE_SEED = 500  # of the first evaluation scene; training starts at 1000, the demo plays 0
+CAMERAS = ('thermal', 'visible')
+LEVELS = {'grey': 128, 'zeros': 0}
+FILLS = ('copy', *LEVELS)
+
+
+def without(pair: LabelledPair, camera: str, fill: str) -> LabelledPair:
+    """Return a pair as if one camera had stopped.
+
+    Args:
+        pair: both pictures.
+        camera: which one of `CAMERAS` is missing.
+        fill: what stands in for it: 'copy' the other picture, as `paif_ros.degrade` does, 'grey'
+            level 128 everywhere, 'zeros' black.
+    """
+    if fill != 'copy':
+        return replace(pair, **{camera: np.full_like(getattr(pair, camera), LEVELS[fill])})
+    if camera == 'thermal':
+        return replace(pair, thermal=stand_in_thermal(pair.visible))
+    return replace(pair, visible=stand_in_visible(pair.thermal))
 
 
 @torch.inference_mode()
@@ -46,6 +70,12 @@ def evaluate(network: PAIF, pairs: list[LabelledPair], what: str) -> tuple[Score
     return scores(matrix), float(np.mean(losses))
 
 
+def row(title: str, found: Scores) -> str:
+    """Return scores in percent as one row of the table."""
+    means = f'{100 * found.miou:6.1f} {100 * found.miou_foreground:6.1f}'
+    return f'{title:40s} {means} ' + ' '.join(f'{100 * value:10.1f}' for value in found.iou)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Evaluate, print a table, write the JSON; return 0, or 2 on bad arguments."""
     parser = argparse.ArgumentParser(
@@ -56,9 +86,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--data', type=Path, action='append', default=[], help='may be repeated')
     parser.add_argument('--scenes', type=int, default=0, help='generated scenes of 5 frames each')
     parser.add_argument('--json', type=Path, help='write the scores there too')
+    parser.add_argument(
+        '--missing',
+        choices=CAMERAS,
+        action='append',
+        default=[],
+        help='also score without this camera; may be repeated',
+    )
+    parser.add_argument(
+        '--fill',
+        choices=FILLS,
+        action='append',
+        help='what stands in for it; may be repeated, default all of them',
+    )
     args = parser.parse_args(argv)
     if not args.data and not args.scenes:
         parser.error('nothing to evaluate on: name --data, --scenes or both')
+    if args.fill and not args.missing:
+        parser.error('--fill wants to know for which camera: name --missing')
     try:
         network = load_paif(args.weights, args.config)
         names = [label.name for label in network.config.classes]
@@ -69,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     for pair in generate(range(SCENE_SEED, SCENE_SEED + args.scenes), 5):
         sets.setdefault(f'generated, {pair.name.split("/")[0]}', []).append(pair)
 
-    report = {}
+    report: dict[str, Any] = {}
     print(
         f'{"IoU in %":40s} {"mean":>6s} {"fgnd":>6s} ' + ' '.join(f'{n[:10]:>10s}' for n in names)
     )
@@ -79,10 +124,14 @@ def main(argv: list[str] | None = None) -> int:
             'pairs': len(pairs),
             'fusion_loss': loss,
             'attacks': {'none': asdict(found)},
+            'missing': {},
         }
-        cells = ' '.join(f'{100 * value:10.1f}' for value in found.iou)
-        means = f'{100 * found.miou:6.1f} {100 * found.miou_foreground:6.1f}'
-        print(f'{f"{what} ({len(pairs)})":40s} {means} {cells}')
+        print(row(f'{what} ({len(pairs)})', found), flush=True)
+        for camera, fill in product(args.missing, args.fill or FILLS):
+            left = [without(pair, camera, fill) for pair in pairs]
+            found, _ = evaluate(network, left, f'{what} without {camera}')
+            report[what]['missing'].setdefault(camera, {})[fill] = asdict(found)
+            print(row(f'  without {camera}: {fill}', found), flush=True)
     if args.json:
         args.json.write_text(json.dumps({'weights': str(args.weights), 'sets': report}, indent=2))
     return 0

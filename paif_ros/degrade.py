@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from paif_ros.engines.base import U8
+from paif_ros.outputs import grey_to_rgb
 
 
 def stand_in_thermal(visible: U8) -> U8:
@@ -33,6 +34,4 @@ def stand_in_visible(thermal: U8) -> U8:
     Returns:
         uint8 [H, W, 3] RGB.
     """
-    import cv2
-
-    return np.asarray(cv2.cvtColor(thermal, cv2.COLOR_GRAY2RGB))
+    return grey_to_rgb(thermal)
