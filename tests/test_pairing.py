@@ -1,39 +1,15 @@
-"""The pairer against a brute-force reference, and what it must keep on any input."""
+"""The pairer on streams in order, and what it must keep on any input."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairing_bench import MS, SECOND, START, Bench, T, V, draw_streams, in_order, litter, stream
+from pairing_reference import pair_all
 
 from paif_ros.accounting import DropReason
 from paif_ros.errors import ParameterError
 from paif_ros.pairing import Frame, Pair, Pairer
-
-
-def reference(visible, thermal, slop):
-    """Pair two whole streams. Returns the pairs and how many frames are left undecided.
-
-    Written from the rule on complete streams: the older head stays unless one of all that its
-    stream still has is nearer to the other head, by more than a quarter of the slop or of the
-    distance between the two, whichever is less.
-    """
-    v, t = (np.array(stream, np.int64) for stream in (visible, thermal))
-    i = j = 0
-    pairs = []
-    while i < len(v) and j < len(t):
-        visible_is_older = v[i] <= t[j]
-        rest, other = (v[i:], t[j]) if visible_is_older else (t[j:], v[i])
-        distance = np.abs(rest - other)
-        margin = np.minimum(slop, rest - rest[0]) / 4
-        if distance[0] > slop or (distance[0] - distance > margin).any():
-            i, j = (i + 1, j) if visible_is_older else (i, j + 1)
-            continue
-        if len(rest) == 1 and distance[0] > 0:
-            break
-        pairs.append((int(v[i]), int(t[j])))
-        i, j = i + 1, j + 1
-    return pairs, (len(v) - i, len(t) - j)
 
 
 def any_interleaving(rng, visible, thermal):
@@ -54,7 +30,7 @@ def test_equals_the_reference_whatever_the_interleaving(block):
         rng = np.random.default_rng(seed)
         visible, thermal = draw_streams(rng)
         slop = int(rng.choice([0, 2, 17, 60, 500])) * MS
-        expected, undecided = reference(visible, thermal, slop)
+        expected, undecided = pair_all(visible, thermal, slop)
         for events in (any_interleaving(rng, visible, thermal), in_order(visible, thermal)):
             bench = Bench(slop, 10_000, learn=False).run(events).check()
             assert bench.stamps() == expected
@@ -67,14 +43,14 @@ small = st.lists(st.integers(1, 40), max_size=25)
 
 @settings(max_examples=300, deadline=None)
 @given(small, small, st.integers(0, 20), st.randoms(use_true_random=False))
-def test_small_streams_equal_the_reference(visible_steps, thermal_steps, slop, random):
+def test_small_streams_equal_the_pair_all(visible_steps, thermal_steps, slop, random):
     """Tiny integers hit the ties that real stamps never do."""
     visible, thermal = (np.cumsum(steps).tolist() for steps in (visible_steps, thermal_steps))
     sides = [V] * len(visible) + [T] * len(thermal)
     random.shuffle(sides)
     queues = {V: iter(visible), T: iter(thermal)}
     bench = Bench(slop, 100, learn=False).run((side, next(queues[side])) for side in sides)
-    assert bench.check().stamps() == reference(visible, thermal, slop)[0]
+    assert bench.check().stamps() == pair_all(visible, thermal, slop)[0]
 
 
 def test_ties_equal_the_reference():
@@ -83,7 +59,7 @@ def test_ties_equal_the_reference():
         visible, thermal = (np.cumsum(rng.integers(1, 9, 30)).tolist() for _ in range(2))
         slop = int(rng.integers(10))
         bench = Bench(slop, 100, learn=False).run(any_interleaving(rng, visible, thermal))
-        assert bench.check().stamps() == reference(visible, thermal, slop)[0]
+        assert bench.check().stamps() == pair_all(visible, thermal, slop)[0]
 
 
 @pytest.mark.parametrize(('successor', 'partner'), [(110, 10), (95, 10), (94, 94)])
