@@ -1,7 +1,8 @@
 """The sizes in the headers of JPEG and PNG, read without a library and without trust.
 
-Both readers also see whether the data ends as it should: OpenCV fills what is missing of a JPEG
-that was cut short with grey and calls it decoded.
+Both readers also see whether the data ends as it should (OpenCV 4 fills what is missing of a JPEG
+with grey and calls it decoded), and refuse what would keep a decoder busy for seconds: pictures
+that are far larger than so few bytes can describe, thousands of scans, packed texts by the dozen.
 """
 
 from __future__ import annotations
@@ -12,13 +13,20 @@ from dataclasses import dataclass
 from paif_ros.errors import ImageFormatError
 
 _PNG = b'\x89PNG\r\n\x1a\n'
-_PNG_END = b'IEND\xaeB`\x82'
 _JPEG, _JPEG_END = b'\xff\xd8\xff', b'\xff\xd9'
-# Some writers pad what they send. The end must be within this many last bytes.
+# Some writers pad what they send. A JPEG must end within this many last bytes.
 _PADDING = 1024
 # Channels by PNG colour type; a palette is decoded to three, or four with transparency.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}
+_PNG_STORED = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_COLOURED = (2, 3, 6)
+# The usual encoder writes a chunk for every 8 KiB.
+_MAX_CHUNKS = 65536
+# Each may be 8 MB once unpacked, from a thousandth of that.
+_PACKED, _MAX_PACKED = (b'zTXt', b'iTXt', b'iCCP'), 8
+# What a byte can stand for at most: deflate reaches 1032 bytes, and JPEG has at least a bit (in
+# a progressive one; else two) for every 64 pixels.
+_PNG_BYTES, _JPEG_PIXELS = 1032, 512
 _START_OF_FRAME = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
 _START_OF_SCAN = 0xDA
 # Segments before the first scan; an ICC profile alone may take 255.
@@ -78,10 +86,33 @@ def _png(data: bytes) -> Header:
     if colour not in _PNG_CHANNELS or depth not in (1, 2, 4, 8, 16):
         found = f'PNG of colour type {colour} and {depth} bits'
         raise ImageFormatError('data', found, 'a colour type and depth that PNG has')
-    if data.find(_PNG_END, max(33, len(data) - _PADDING)) < 0:
-        raise ImageFormatError('data', f'{len(data)} bytes', 'a PNG with its end, not cut short')
+    _check_chunks(data)
+    stored = width * height * depth * _PNG_STORED[colour] // 8
+    _check_density(width, height, stored, len(data) * _PNG_BYTES)
     coloured = colour in _PNG_COLOURED
     return Header('png', width, height, _PNG_CHANNELS[colour], 16 if depth == 16 else 8, coloured)
+
+
+def _check_chunks(data: bytes) -> None:
+    """Walk to the end of a PNG, without unpacking anything."""
+    position, packed = len(_PNG), 0
+    for _ in range(_MAX_CHUNKS):
+        if position + 12 > len(data):
+            raise ImageFormatError('data', f'{len(data)} bytes', 'a whole PNG, not cut short')
+        length, kind = struct.unpack_from('>I4s', data, position)
+        if kind == b'IEND':
+            return
+        packed += kind in _PACKED
+        if packed > _MAX_PACKED:
+            raise ImageFormatError('data', kind, f'a PNG of up to {_MAX_PACKED} packed texts')
+        position += 12 + length
+    raise ImageFormatError('data', 'PNG', f'up to {_MAX_CHUNKS} chunks')
+
+
+def _check_density(width: int, height: int, content: int, most: int) -> None:
+    """Refuse a picture with more content than its bytes can hold, whatever they are."""
+    if content > most:
+        raise ImageFormatError('data', f'{width} x {height} pixels', 'what so few bytes can hold')
 
 
 def _jpeg(data: bytes) -> Header:
@@ -95,6 +126,7 @@ def _jpeg(data: bytes) -> Header:
     if precision != 8 or channels not in (1, 3):
         found = f'JPEG of {channels} channels of {precision} bits'
         raise ImageFormatError('data', found, '1 or 3 channels of 8 bits')
+    _check_density(width, height, width * height, len(data) * _JPEG_PIXELS)
     return Header('jpeg', width, height, channels, 8, channels == 3)
 
 
