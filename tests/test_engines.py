@@ -11,6 +11,7 @@ import pytest
 import tiny_model
 from onnx import TensorProto
 
+from paif_ros.contract import INPUTS, OUTPUTS, TensorSpec, check_tensors
 from paif_ros.engines import make_engine
 from paif_ros.engines import onnxruntime as engine_module
 from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
@@ -151,6 +152,34 @@ def test_models_outside_the_contract(tmp_path: Path, change: dict, field: str) -
     assert field in caught.value.field
     with pytest.raises(EngineError):  # nothing half open is left
         engine.infer(*pair())
+
+
+@pytest.mark.parametrize(
+    ('confidence', 'field'),
+    [
+        (TensorSpec('confidence', 'uint8', (1, *SIZE)), None),
+        (TensorSpec('confidence', 'float32', (1, *SIZE)), 'tensor confidence dtype'),
+        (TensorSpec('confidence', 'uint8', (1, *SIZE, 3)), 'tensor confidence shape'),
+        (TensorSpec('confidence', 'uint8', (1, 24, 32)), 'tensor confidence shape'),
+    ],
+)
+def test_confidence_is_a_map_of_bytes_at_full_size(
+    confidence: TensorSpec, field: str | None
+) -> None:
+    picture, flat = (1, *SIZE, 3), (1, *SIZE)
+    inputs, outputs = (
+        {names[0]: TensorSpec(names[0], 'uint8', picture)}
+        | {names[1]: TensorSpec(names[1], 'uint8', flat)}
+        for names in (INPUTS, OUTPUTS)
+    )
+    check_tensors(inputs, outputs, SIZE)
+    outputs['confidence'] = confidence
+    if field is None:
+        check_tensors(inputs, outputs, SIZE)
+        return
+    with pytest.raises(EngineMismatch) as caught:
+        check_tensors(inputs, outputs, SIZE)
+    assert caught.value.field == field
 
 
 def test_a_batch_of_any_size_runs_one_pair(tmp_path: Path) -> None:
