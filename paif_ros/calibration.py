@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +114,16 @@ def load(path: str | Path) -> Calibration:
     try:
         with Path(path).open('rb') as file:
             raw = file.read(MAX_FILE + 1)
+        text = raw[:MAX_FILE].decode('utf-8')
     except (OSError, ValueError) as err:
         raise CalibrationError(
             'file', str(path), 'a readable YAML file; `ros2 run paif_ros calibrate` writes one'
         ) from err
     if len(raw) > MAX_FILE:
         raise CalibrationError('file', str(path), f'at most {MAX_FILE} bytes')
-    tree = _parse(raw, path)
+    tree = parse_yaml(text, path)
+    if not isinstance(tree, dict):
+        raise CalibrationError('file', str(path), 'keys with values')
     known = {*Calibration.__dataclass_fields__}
     for key in tree:
         if key not in known:
@@ -174,6 +177,30 @@ def save(calibration: Calibration, path: str | Path) -> None:
         raise CalibrationError('file', str(path), f'a place to write to ({reason})') from err
 
 
+def parse_yaml(text: str, path: str | Path) -> Any:
+    """Read YAML as data only, without aliases.
+
+    Args:
+        text: of the file.
+        path: to name in an error.
+
+    Raises:
+        CalibrationError: it is no YAML, or has aliases.
+    """
+    import yaml
+
+    try:
+        # An alias in an alias makes gigabytes of a few lines; nobody needs one here.
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise CalibrationError('file', f'alias *{_short(event.anchor)}', 'no YAML aliases')
+        return yaml.safe_load(text)
+    # A wrong date is a ValueError or OverflowError, a list as a key a TypeError.
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as err:
+        reason = ' '.join(str(err).split())[:200]
+        raise CalibrationError('file', str(path), f'plain YAML ({reason})') from err
+
+
 class _Shown(str):
     """A text that an error message shows as it is."""
 
@@ -185,25 +212,6 @@ class _Shown(str):
 
 def _short(value: object) -> str:
     return value if isinstance(value, str) and len(value) < 80 else reprlib.repr(value)
-
-
-def _parse(raw: bytes, path: str | Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        text = raw.decode('utf-8')
-        # An alias in an alias makes gigabytes of a few lines; nobody needs one here.
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise CalibrationError('file', f'alias *{_short(event.anchor)}', 'no YAML aliases')
-        tree = yaml.safe_load(text)
-    # A wrong date is a ValueError or OverflowError, a text and a list as one key a TypeError.
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as err:
-        reason = ' '.join(str(err).split())[:200]
-        raise CalibrationError('file', str(path), f'plain YAML ({reason})') from err
-    if not isinstance(tree, dict):
-        raise CalibrationError('file', str(path), 'keys with values')
-    return tree
 
 
 def _camera(key: str, tree: Any) -> Intrinsics | None:

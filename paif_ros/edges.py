@@ -111,7 +111,7 @@ def edge_shift(
     row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
     scale = visible.shape[1] / first.shape[1]
     dx, dy = (
-        float(place) - far + _top(line, int(place))
+        float(place) - far + top(line, int(place))
         for place, line in ((column, scores[row]), (row, scores[:, column]))
     )
     return dx * scale, dy * scale, float(scores[row, column])
@@ -132,7 +132,7 @@ def _compared(visible: U8, thermal: U8, valid: U8 | None) -> tuple[F32, F32, NDA
     return edge_directions(small), edge_directions(np.asarray(heat, np.uint8)), core > 0
 
 
-def _top(line: F32, place: int) -> float:
+def top(line: F32, place: int) -> float:
     """Return where the parabola through a maximum and its neighbours has its top, -0.5 to 0.5."""
     if not 0 < place < len(line) - 1:
         return 0.0
