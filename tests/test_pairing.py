@@ -43,7 +43,7 @@ small = st.lists(st.integers(1, 40), max_size=25)
 
 @settings(max_examples=300, deadline=None)
 @given(small, small, st.integers(0, 20), st.randoms(use_true_random=False))
-def test_small_streams_equal_the_pair_all(visible_steps, thermal_steps, slop, random):
+def test_small_streams_equal_the_reference(visible_steps, thermal_steps, slop, random):
     """Tiny integers hit the ties that real stamps never do."""
     visible, thermal = (np.cumsum(steps).tolist() for steps in (visible_steps, thermal_steps))
     sides = [V] * len(visible) + [T] * len(thermal)

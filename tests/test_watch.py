@@ -1,0 +1,239 @@
+"""The watch over one camera: stops, rates, and images that get lost."""
+
+import numpy as np
+import pytest
+
+from paif_ros.errors import ParameterError
+from paif_ros.watch import CameraWatch
+
+MS = 10**6
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+PERIOD = 33_333_333
+
+
+def watch(timeout=2 * SECOND):
+    return CameraWatch(timeout)
+
+
+def feed(camera, stamps, *, begin=START, latency=8 * MS):
+    """Give frames as they would come in on a monotonic clock that starts near 0."""
+    received = 0
+    for stamp in stamps:
+        received = stamp - begin + latency
+        camera.frame(stamp, received)
+    return received
+
+
+def run(frames, *, period=PERIOD, begin=START):
+    return [begin + i * period for i in range(frames)]
+
+
+def lossy(rng, frames, share, jitter=0.0, period=PERIOD):
+    stamps = START + np.arange(frames) * period + rng.normal(0, jitter, frames)
+    return [int(stamp) for stamp in stamps[rng.random(frames) >= share]]
+
+
+def test_silence_counts_from_the_start_and_then_from_the_last_frame():
+    camera = watch()
+    assert camera.silent_for(5) is None
+    assert not camera.stopped(9 * SECOND)
+    camera.start(10 * SECOND)
+    assert not camera.stopped(12 * SECOND - 1)
+    assert camera.stopped(12 * SECOND)
+    camera.frame(START, 13 * SECOND)
+    assert not camera.stopped(13 * SECOND)
+    assert camera.silent_for(14 * SECOND) == SECOND
+    assert camera.stopped(15 * SECOND)
+    camera.timeout = 3 * SECOND
+    assert not camera.stopped(15 * SECOND)
+
+
+def test_a_camera_info_ends_no_silence():
+    camera = watch()
+    camera.start(0)
+    for i in range(100):
+        camera.info(START + i * PERIOD, i * PERIOD)
+    assert camera.stopped(3 * SECOND)
+
+
+@pytest.mark.parametrize('timeout', [0, -1])
+def test_the_timeout_is_above_zero(timeout):
+    camera = watch()
+    with pytest.raises(ParameterError, match='timeout'):
+        camera.timeout = timeout
+    assert camera.timeout == 2 * SECOND
+    with pytest.raises(ParameterError, match='timeout'):
+        watch(timeout)
+
+
+@pytest.mark.parametrize('hertz', [9, 30, 60])
+@pytest.mark.parametrize('seconds', [1, 20])
+def test_the_rate_is_of_the_last_seconds(hertz, seconds):
+    camera = watch()
+    now = feed(camera, run(hertz * seconds, period=SECOND // hertz))
+    assert camera.rate(now) == pytest.approx(hertz, rel=0.01)
+    assert camera.rate(now + 4 * SECOND) < hertz / 2
+    assert camera.rate(now + 6 * SECOND) == 0.0
+
+
+def test_a_clean_camera_misses_nothing():
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        camera = watch()
+        period = SECOND // int(rng.choice([9, 30, 60]))
+        now = feed(camera, lossy(rng, 600, 0, jitter=period * 0.08, period=period))
+        assert camera.missed == 0
+        assert camera.losing(now) is None
+
+
+@pytest.mark.parametrize('share', [0.02, 0.2, 0.4, 0.6])
+def test_missing_images_are_counted_by_the_gaps_in_the_stamps(share):
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        camera = watch()
+        stamps = run(60) + [
+            stamp + 60 * PERIOD for stamp in lossy(rng, 900, share, jitter=0.5 * MS)
+        ]
+        now = feed(camera, stamps)
+        gone = round((stamps[-1] - START) / PERIOD) + 1 - len(stamps)
+        assert abs(camera.missed - gone) <= max(2, gone // 50), seed
+        words = camera.losing(now)
+        assert (words is None) == (share < 0.1)
+        if words is not None:
+            lost, came = int(words.split()[0]), int(words.split()[2])
+            assert lost / came == pytest.approx(share, abs=0.15)
+            assert '5 s' in words
+
+
+def test_losses_are_forgotten_after_some_seconds():
+    rng = np.random.default_rng(0)
+    stamps = run(60) + [stamp + 60 * PERIOD for stamp in lossy(rng, 150, 0.5)]
+    camera = watch()
+    assert camera.losing(feed(camera, stamps)) is not None
+    missed = camera.missed
+    now = feed(camera, run(200, begin=stamps[-1] + PERIOD))
+    assert camera.losing(now) is None
+    assert camera.missed == missed > 50
+
+
+@pytest.mark.parametrize('lost', [1, 4])
+def test_a_few_losses_are_no_alarm(lost):
+    camera = watch()
+    stamps = [stamp for i, stamp in enumerate(run(35)) if i not in range(20, 20 + lost)]
+    now = feed(camera, stamps)
+    assert camera.missed == lost
+    assert camera.losing(now) is None
+
+
+@pytest.mark.parametrize(
+    'again',
+    [
+        pytest.param(START + 3 * SECOND, id='resumed after a stop'),
+        pytest.param(START + 3600 * SECOND, id='clock set forward'),
+        pytest.param(START - 50 * SECOND, id='bag that starts again'),
+        pytest.param(START, id='short bag that starts again'),
+    ],
+)
+def test_jumps_and_resumptions_are_no_gaps(again):
+    camera = watch()
+    feed(camera, run(40))
+    lag = camera.lag
+    for i, stamp in enumerate(run(40, begin=again)):
+        camera.frame(stamp, 4 * SECOND + i * PERIOD)
+    assert camera.missed == 0
+    assert camera.losing(4 * SECOND + 40 * PERIOD) is None
+    assert camera.lag == 4 * SECOND - again
+    assert camera.lag != lag
+
+
+def test_a_silence_of_receipt_is_a_stop_whatever_the_stamps_say():
+    camera = watch(timeout=SECOND)
+    now = feed(camera, run(40))
+    camera.frame(START + 40 * PERIOD + 500 * MS, now + 1500 * MS)
+    assert camera.missed == 0
+
+
+def test_swapped_and_repeated_images_are_not_missing():
+    stamps = run(60)
+    stamps[30:32] = stamps[31], stamps[30]
+    stamps[40:42] = stamps[40], stamps[40]
+    camera = watch()
+    for i, stamp in enumerate(stamps):
+        camera.frame(stamp, i * PERIOD)
+    assert camera.missed == 1  # the one that the repeated stamp took the place of
+
+
+@pytest.mark.parametrize('stamp', [0, -5])
+def test_images_without_a_stamp_count_for_rate_and_silence_only(stamp):
+    camera = watch()
+    for i in range(90):
+        camera.frame(stamp, i * PERIOD)
+    assert camera.rate(89 * PERIOD) == pytest.approx(30, rel=0.01)
+    assert (camera.missed, camera.interval, camera.lag) == (0, None, None)
+    assert camera.losing(90 * PERIOD) is None
+
+
+def test_a_camera_that_slows_down_in_low_light_is_no_alarm():
+    camera = watch()
+    now = feed(camera, run(150) + run(150, begin=START + 150 * PERIOD, period=2 * PERIOD))
+    assert camera.interval == 2 * PERIOD
+    assert camera.missed < 10
+    assert camera.losing(now) is None
+    stamps = run(150) + run(20, begin=START + 150 * PERIOD, period=2 * PERIOD)
+    camera = watch()
+    assert camera.losing(feed(camera, stamps)) is None
+
+
+def with_infos(shown, seconds=8, hertz=30):
+    """Watch a camera whose every camera_info comes in, and of its images those `shown`."""
+    camera = watch()
+    period = SECOND // hertz
+    for i in range(seconds * hertz):
+        camera.info(START + i * period, i * period)
+        if shown(i):
+            camera.frame(START + i * period, i * period + 5 * MS)
+    return camera.losing(seconds * SECOND)
+
+
+def test_images_that_come_less_often_than_their_camera_info():
+    assert with_infos(lambda i: True) is None
+    assert with_infos(lambda i: i % 10 == 0) == (
+        'images arrive at 3.0 Hz, their camera_info at 30.0 Hz'
+    )
+    assert with_infos(lambda i: False) == 'no images arrive, their camera_info at 30.0 Hz'
+
+
+def test_camera_infos_are_compared_over_a_full_window_only():
+    assert with_infos(lambda i: i % 2, seconds=4) is None
+    assert with_infos(lambda i: i % 2, seconds=6) is not None
+    assert with_infos(lambda i: False, hertz=1) is None
+
+
+def test_a_second_publisher_of_camera_info_does_not_count_twice():
+    camera = watch()
+    for i in range(240):
+        for _ in range(2):
+            camera.info(START + i * PERIOD, i * PERIOD)
+        camera.frame(START + i * PERIOD, i * PERIOD)
+    assert camera.losing(240 * PERIOD) is None
+
+
+def test_start_forgets_the_rhythm_and_keeps_the_count():
+    camera = watch()
+    feed(camera, [stamp for i, stamp in enumerate(run(60)) if i != 40])
+    assert camera.missed == 1
+    camera.start(20 * SECOND)
+    assert camera.interval is None
+    assert camera.rate(20 * SECOND) == 0.0
+    camera.frame(START + 90 * PERIOD, 20 * SECOND + MS)
+    assert camera.missed == 1
+
+
+def test_memory_is_bounded():
+    camera = watch()
+    for i in range(20_000):
+        camera.frame(START + i * MS, i * MS)
+        camera.info(START + i * MS, i * MS)
+    kept = [v for v in vars(camera).values() if hasattr(v, '__len__')]
+    assert max(len(values) for values in kept) <= 5001
