@@ -20,13 +20,14 @@ from paif_ros.thermal import (
     ThermalConfig,
     check_frame,
     percentile_range,
+    sampled,
     stretch,
 )
 
 __all__ = ['Agc', 'AgcRange', 'ThermalConfig']
 
-# Two ranges that share less than this part of the wider one belong to different scenes.
-_SAME_SCENE = 1.0 / 16.0
+# A range that is this many times as wide as the frame's own shows next to nothing of it.
+_TOO_WIDE = 16.0
 # Stands in where no frame had a finite pixel yet: infinite ones are black or white all the same.
 _NO_RANGE = (0.0, 1.0)
 
@@ -76,7 +77,8 @@ class Agc:
             config: may change with every frame.
             stamp_ns: the frame's stamp in nanoseconds. The range follows by the time between
                 stamps; it snaps to the frame's own where the stamp is 0 or goes back, as with a
-                new size or type of frame and a scene cut. A frame given again with its stamp gives
+                new size or type of frame and a scene cut (most pixels are outside of the range, or
+                it is 16 times too wide). A frame given again with its stamp gives
                 the same picture again.
             hold: keep the range, because what the camera shows now is not the scene (shutter).
 
@@ -106,7 +108,7 @@ class Agc:
         else:
             held = hold and self._followed is not None
             own = None if held else percentile_range(thermal, config)
-            black_white, weight = self._follow(own, weight)
+            black_white, weight = self._follow(own, weight, thermal)
         known = config.agc == 'fixed' or self._followed is not None
         self._range = _shown(black_white, thermal, config) if known else None
         equalizer = config.equalizer if config.agc == 'equalize' else None
@@ -125,12 +127,14 @@ class Agc:
             grey[holes] = MID_GREY
         return grey
 
-    def _follow(self, own: Range | None, weight: float) -> tuple[Range, float]:
+    def _follow(
+        self, own: Range | None, weight: float, thermal: NDArray[Any]
+    ) -> tuple[Range, float]:
         """Move the range towards the frame's own, or keep it; return it and the weight taken."""
         old = self._followed
         if own is None:
             return old or _NO_RANGE, 0.0
-        if old is None or _is_cut(old, own):
+        if old is None or _is_cut(old, own, thermal):
             old, weight = own, 1.0
         self._followed = (
             old[0] + weight * (own[0] - old[0]),
@@ -154,9 +158,17 @@ def _weight(stamp: int, before: int, smoothing: float) -> float:
     return 1.0 - math.exp((before - stamp) / (smoothing * 1e9))
 
 
-def _is_cut(old: Range, new: Range) -> bool:
-    shared = min(old[1], new[1]) - max(old[0], new[0])
-    return shared < _SAME_SCENE * max(old[1] - old[0], new[1] - new[0])
+def _is_cut(old: Range, own: Range, thermal: NDArray[Any]) -> bool:
+    """Tell whether the range of before makes a frame unreadable.
+
+    Either most of its pixels are outside, or it is far too narrow. One that is far wider is no
+    cut: a hot spot of about one percent of the frame moves a percentile by thousands of counts,
+    and would do so with every frame in which it comes or goes.
+    """
+    sample = sampled(thermal)
+    inside = np.count_nonzero((sample >= old[0]) & (sample <= old[1]))
+    outside = np.count_nonzero((sample < old[0]) | (sample > old[1]))  # NaN is neither
+    return outside > inside or (own[1] - own[0]) * _TOO_WIDE < old[1] - old[0]
 
 
 def _shown(black_white: Range, thermal: NDArray[Any], config: ThermalConfig) -> AgcRange:

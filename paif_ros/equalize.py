@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from paif_ros.thermal import sampled, scaled
 
-_BINS = 256
+# An odd number, so that the middle of the range is the middle of a bin and stays mid grey.
+_BINS = 255
 # A bin counts no more than this many times its even share, so no value is stretched more than
 # _PLATEAU + 1 times as much as the linear stretch would.
 _PLATEAU = 3.0
 # Levels that a frame is quantized to before its look-up: 16 to a bin, far finer than the 256 out.
 _LEVELS = 4096
-# CLAHE's own usual values.
-_CLIP_LIMIT, _TILES = 2.0, (8, 8)
+# CLAHE's own usual values. Its limit means nothing in tiles of a few hundred pixels, and a flat
+# one would not keep its grey; so tiles have 32 pixels a side at least.
+_CLIP_LIMIT, _MOST_TILES, _LEAST_SIDE = 2.0, 8, 32
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def plateau(thermal: NDArray[Any], low: float, high: float) -> Curve:
         high: raw value that becomes 255, above `low`.
     """
     # More bins than counts would leave some bins empty whatever the scene.
-    bins = _BINS if thermal.dtype.kind == 'f' else max(1, min(_BINS, int(high - low)))
+    bins = _BINS if thermal.dtype.kind == 'f' else min(_BINS, int(high - low) | 1)
     sample = sampled(thermal).ravel()
     levels = _levels(sample[~np.isnan(sample)], low, high).astype(np.intp)
     shares = np.bincount(levels * bins // _LEVELS, minlength=bins) * (bins / max(1, levels.size))
@@ -83,11 +85,14 @@ def clahe(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
             65536 bins then, where its limit means nothing, and needs eight times as long.
 
     Returns:
-        uint8 [H, W], a new array.
+        uint8 [H, W]; the picture itself where it is too small for tiles.
     """
+    if grey.size < _LEAST_SIDE**2:
+        return grey
     import cv2
 
-    return np.asarray(cv2.createCLAHE(_CLIP_LIMIT, _TILES).apply(grey), np.uint8)
+    height, width = (max(1, min(_MOST_TILES, side // _LEAST_SIDE)) for side in grey.shape)
+    return np.asarray(cv2.createCLAHE(_CLIP_LIMIT, (width, height)).apply(grey), np.uint8)
 
 
 def _levels(thermal: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:

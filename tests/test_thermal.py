@@ -1,135 +1,183 @@
-"""The map from thermal counts to 8 bit."""
+"""The settings, a frame's own range, and the stretch to 8 bit."""
+
+import dataclasses
+import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from paif_ros.errors import ImageFormatError, ParameterError
-from paif_ros.thermal import PercentileRange, to_uint8
+from paif_ros.thermal import ThermalConfig, check_frame, percentile_range, stretch
 
-DEFAULT = PercentileRange()
-EVERYTHING = PercentileRange(low=0.0, high=100.0, min_span=1)
+DEFAULT = ThermalConfig()
+EVERYTHING = ThermalConfig(low_percentile=0.0, high_percentile=100.0, min_span=1.0)
 
 
 def ramp(low, high, height=48, width=64):
     return np.linspace(low, high, height * width).round().astype(np.uint16).reshape(height, width)
 
 
-def test_full_range_by_hand():
-    frame = np.array([[1000, 1100], [1200, 1510]], np.uint16)
-    assert to_uint8(frame, EVERYTHING).tolist() == [[0, 50], [100, 255]]
+def test_stretch_by_hand():
+    frame = np.array([[999, 1000, 1100], [1200, 1510, 65_535]], np.uint16)
+    for values in (frame, frame.astype(np.float32)):
+        assert stretch(values, 1000.0, 1510.0).tolist() == [[0, 0, 50], [100, 255, 255]]
 
 
-def test_percentiles_clip_both_ends():
-    grey = to_uint8(ramp(10_000, 20_000), PercentileRange(10.0, 90.0))
-    assert 0.09 < (grey == 0).mean() < 0.11
-    assert 0.09 < (grey == 255).mean() < 0.11
-    assert abs(int(np.median(grey)) - 128) <= 1
+@pytest.mark.parametrize(
+    ('low', 'high', 'expected'),
+    [
+        (-500.0, -10.0, [255, 255, 255, 255]),  # below all counts
+        (-10.0, 0.0, [255, 255, 255, 255]),
+        (65_535.0, 70_000.0, [0, 0, 0, 0]),  # above all counts
+        (66_000.0, 70_000.0, [0, 0, 0, 0]),
+        (100.2, 100.8, [0, 0, 255, 255]),  # between two counts
+        (-1e9, 1e9, [127, 127, 127, 128]),
+        (0.0, 65_535.0, [0, 0, 0, 255]),
+    ],
+)
+def test_ranges_beyond_the_counts(low, high, expected):
+    frame = np.array([[0, 100, 101, 65_535]], np.uint16)
+    for values in (frame, frame.astype(np.float32)):
+        grey = stretch(values, low, high)
+        assert (grey.dtype, grey.shape) == (np.uint8, frame.shape)
+        np.testing.assert_allclose(grey[0].astype(int), expected, atol=1)
 
 
-def test_8_bit_passes_through():
-    frame = np.full((4, 4), 7, np.uint8)
-    assert to_uint8(frame, DEFAULT) is frame
+@pytest.mark.parametrize(
+    ('low', 'high'),
+    [(0.0, 5e-324), (300.0, 300.0 + 1e-12), (-1e18, 1e18), (0.0, 1e-30), (1e12, 1e12 + 1)],
+)
+@pytest.mark.filterwarnings('error')
+def test_float_frames_never_leave_numbers(low, high):
+    frame = np.array([[-np.inf, -3.4e38, -1.0, 0.0, 1e-45, 1.0, 3.4e38, np.inf]], np.float32)
+    grey = stretch(frame, low, high)[0].astype(int)
+    assert (np.diff(grey) >= 0).all()
+    assert (grey[0], grey[-1]) == (0, 255)
 
 
-@pytest.mark.parametrize('counts', [0, 1, 63, 30_000, 65_534, 65_535])
-@pytest.mark.parametrize('min_span', [1, 64, 65_535])
-def test_flat_frames_are_mid_grey(counts, min_span):
-    grey = to_uint8(np.full((60, 80), counts, np.uint16), PercentileRange(min_span=min_span))
-    assert grey.shape == (60, 80)
-    assert len(np.unique(grey)) == 1
-    assert grey[0, 0] in (127, 128)
+def test_exact_differences_of_large_floats():
+    """A product of 255 / 0.5 * 30,000 would be rounded to the next grey level and beyond."""
+    frame = np.float32(30_000) + np.linspace(0, 0.5, 128, dtype=np.float32)[None]
+    expected = np.clip((frame.astype(float) - 30_000.0) * 510.0, 0, 255)
+    np.testing.assert_allclose(stretch(frame, 30_000.0, 30_000.5), expected, atol=0.51)
 
 
-def test_noise_of_a_flat_scene_is_not_stretched():
-    frame = np.random.default_rng(0).integers(30_000, 30_005, (60, 80)).astype(np.uint16)
-    grey = to_uint8(frame, PercentileRange(min_span=64))
-    assert int(grey.max()) - int(grey.min()) == pytest.approx(4 / 64 * 255, abs=1)
-
-
-def test_hot_and_dead_pixels_change_nothing():
-    frame = ramp(29_000, 31_000)
-    marred = frame.copy()
-    marred[20, 20], marred[30, 30] = 65_535, 0
-    plain, grey = to_uint8(frame, DEFAULT).astype(int), to_uint8(marred, DEFAULT).astype(int)
-    assert (grey[20, 20], grey[30, 30]) == (255, 0)
-    plain[20, 20], plain[30, 30] = 255, 0
-    assert np.abs(plain - grey).max() <= 1
-
-
-def test_half_saturated_frame_keeps_its_other_half():
-    frame = ramp(20_000, 40_000)
-    frame[:24] = 65_535
-    grey = to_uint8(frame, DEFAULT)
-    assert (grey[:24] == 255).all()
-    assert len(np.unique(grey[24:])) > 50
-
-
-@pytest.mark.parametrize('shape', [(1, 1), (1, 9), (9, 1), (60, 80), (512, 640), (1024, 1280)])
-def test_every_size(shape):
-    frame = np.random.default_rng(1).integers(0, 65_536, shape).astype(np.uint16)
-    grey = to_uint8(frame, DEFAULT)
-    assert grey.dtype == np.uint8
-    assert grey.shape == shape
+def test_percentiles_are_those_of_the_frame():
+    low, high = percentile_range(
+        ramp(10_000, 20_000), ThermalConfig(low_percentile=10.0, high_percentile=90.0)
+    )
+    assert low == pytest.approx(11_000, abs=5)
+    assert high == pytest.approx(19_000, abs=5)
 
 
 def test_grid_of_percentiles_is_near_the_exact_ones():
     frame = np.random.default_rng(2).normal(30_000, 400, (512, 640)).astype(np.uint16)
-    low, high = np.percentile(frame, (1.0, 99.0))
-    exact = np.clip((frame - low) * 255.0 / (high - low), 0, 255)
-    assert np.abs(to_uint8(frame, DEFAULT) - exact).max() < 5
+    low, high = percentile_range(frame, DEFAULT)
+    exact_low, exact_high = np.percentile(frame, (1.0, 99.0))
+    grey_level = (exact_high - exact_low) / 255
+    assert abs(low - exact_low) < 5 * grey_level
+    assert abs(high - exact_high) < 5 * grey_level
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    center=st.integers(0, 65_535),
-    spread=st.floats(0.0, 30_000.0),
-    config=st.builds(
-        PercentileRange, st.floats(0.0, 49.0), st.floats(51.0, 100.0), st.integers(1, 65_535)
-    ),
+@pytest.mark.parametrize(
+    ('dtype', 'config', 'span'),
+    [
+        (np.uint16, DEFAULT, 64.0),
+        (np.float32, DEFAULT, 2.0),
+        (np.uint16, ThermalConfig(min_span=5.0), 5.0),
+        (np.uint16, ThermalConfig(min_span=5.0, scale=0.01, offset=-273.15), 500.0),
+        (np.uint16, ThermalConfig(scale=0.01, offset=-273.15), 64.0),  # the default is in counts
+        (np.float32, ThermalConfig(min_span=9.0, scale=1.8, offset=32.0), 5.0),
+        (np.uint16, ThermalConfig(min_span=0.25), 1.0),  # no less than a count
+    ],
 )
-def test_hotter_is_never_darker_and_runs_agree(seed, center, spread, config):
-    noise = np.random.default_rng(seed).normal(center, spread, (12, 16))
-    frame = np.clip(noise, 0, 65_535).astype(np.uint16)
-    grey = to_uint8(frame, config)
-    order = np.argsort(frame, axis=None, kind='stable')
-    assert (np.diff(grey.ravel()[order].astype(int)) >= 0).all()
-    np.testing.assert_array_equal(grey, to_uint8(frame.copy(), config))
+def test_least_span_is_around_the_middle(dtype, config, span):
+    low, high = percentile_range(np.full((9, 9), 300, dtype), config)
+    assert (low, high) == pytest.approx((300 - span / 2, 300 + span / 2))
 
 
-def test_strided_read_only_frames_are_read():
-    wide = ramp(1_000, 2_000, 48, 128)
-    wide.setflags(write=False)
-    view = wide[:, ::2]
-    np.testing.assert_array_equal(to_uint8(view, DEFAULT), to_uint8(view.copy(), DEFAULT))
+def test_least_span_of_floats_has_distinct_levels():
+    for value in (1e9, -1e15, 1e18):
+        low, high = percentile_range(np.full((4, 4), value, np.float32), DEFAULT)
+        assert high - low >= 256 * np.spacing(np.float32(abs(value)))
+
+
+def test_only_finite_pixels_count():
+    frame = np.full((20, 20), np.nan, np.float32)
+    frame[0] = np.linspace(10.0, 29.0, 20)
+    frame[1, :3] = np.inf, -np.inf, 3e38
+    assert percentile_range(frame, EVERYTHING) == (10.0, 29.0)
+
+
+def test_the_only_finite_pixel_is_found_off_the_grid():
+    frame = np.full((512, 640), np.nan, np.float32)
+    assert percentile_range(frame, DEFAULT) is None
+    frame[511, 639] = 20.0
+    assert percentile_range(frame, DEFAULT) == (19.0, 21.0)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 3e38])
+def test_frames_without_a_finite_pixel_have_no_range(value):
+    assert percentile_range(np.full((1, 1), value, np.float32), DEFAULT) is None
 
 
 @pytest.mark.parametrize(
     'frame',
     [
-        np.zeros((2, 2), np.float32),
+        np.zeros((2, 2), np.float64),
+        np.zeros((2, 2), np.float16),
         np.zeros((2, 2), np.int16),
-        np.zeros((2, 2), '>u2'),
+        np.zeros((2, 2), bool),
+        np.zeros((2, 2), np.dtype(np.uint16).newbyteorder()),
+        np.zeros((2, 2), np.dtype(np.float32).newbyteorder()),
         np.zeros((2, 2, 1), np.uint16),
         np.zeros(4, np.uint16),
         np.zeros((0, 4), np.uint16),
+        np.zeros((4, 0), np.float32),
     ],
 )
 def test_other_arrays_are_refused(frame):
     with pytest.raises(ImageFormatError):
-        to_uint8(frame, DEFAULT)
+        check_frame(frame)
+
+
+NAN, INF = math.nan, math.inf
 
 
 @pytest.mark.parametrize(
-    ('name', 'values'),
+    ('name', 'value'),
     [
-        ('low', {'low': -0.1}), ('low', {'low': 100.0}), ('low', {'low': float('nan')}),
-        ('high', {'high': 1.0}), ('high', {'high': 100.1}), ('high', {'high': float('nan')}),
-        ('min_span', {'min_span': 0}), ('min_span', {'min_span': 65_536}),
+        ('agc', 'auto'), ('agc', ''), ('equalizer', 'hist'),
+        ('low_percentile', -0.1), ('low_percentile', 100.0), ('low_percentile', NAN),
+        ('high_percentile', 1.0), ('high_percentile', 100.1), ('high_percentile', NAN),
+        ('min_span', -1.0), ('min_span', INF), ('min_span', NAN),
+        ('range_min', NAN), ('range_min', -INF), ('range_max', 0.0), ('range_max', -1.0),
+        ('range_max', NAN), ('range_max', INF),
+        ('smoothing', -0.1), ('smoothing', INF), ('smoothing', NAN),
+        ('scale', 0.0), ('scale', -1.0), ('scale', NAN), ('scale', INF),
+        ('offset', NAN), ('offset', INF),
     ],
 )  # fmt: skip
-def test_ranges_are_checked(name, values):
+def test_settings_are_checked(name, value):
     with pytest.raises(ParameterError) as caught:
-        PercentileRange(**values)
-    assert caught.value.name == name
+        dataclasses.replace(DEFAULT, **{name: value})
+    assert caught.value.name == f'thermal.{name}'
+    np.testing.assert_equal(caught.value.value, value)
+
+
+def test_a_minimum_above_the_maximum_names_both():
+    with pytest.raises(ParameterError, match=r"'thermal.range_max' is 40.0.*above range_min \(50"):
+        ThermalConfig(range_min=50.0, range_max=40.0)
+
+
+def test_settings_are_those_of_the_parameter_file():
+    yaml = pytest.importorskip('yaml')
+    from pathlib import Path
+
+    import paif_ros
+
+    text = (Path(paif_ros.__file__).parent / 'parameters.yaml').read_text(encoding='utf-8')
+    declared = yaml.safe_load(text)['paif_ros']['thermal']
+    assert {name: entry['default_value'] for name, entry in declared.items()} == (
+        dataclasses.asdict(DEFAULT)
+    )
