@@ -136,7 +136,8 @@ def test_bayer_is_bilinear(encoding, big):
     # The outermost pixels repeat the next ones.
     np.testing.assert_array_equal(rgb, np.pad(rgb[1:-1, 1:-1], ((1, 1), (1, 1), (0, 0)), 'edge'))
     luma = (inside @ LUMA) / (257 if encoding.endswith('16') else 1)
-    np.testing.assert_allclose(decode_thermal(image)[1:-1, 1:-1], luma, atol=1.3)
+    # Each of the interpolated channels was rounded, and OpenCV 4 cuts their weighted sum.
+    np.testing.assert_allclose(decode_thermal(image)[1:-1, 1:-1], luma, atol=2.0)
     assert is_false_colour(encoding)
 
 
