@@ -14,13 +14,13 @@ from math import ceil
 from paif_ros.statistics import NS_PER_MS
 from paif_ros.watch import CameraWatch
 
-_REACH = (
-    0.6  # of an interval: half of one reaches the nearest frame of any phase, the rest is jitter
-)
+# Of an interval. Half of one reaches the nearest frame of any phase, the rest is for jitter.
+_REACH = 0.6
 _UNLIKE = 1.8  # how many times slower a thermal camera is that hold_thermal suits
-_OFFSET_NS = 3600 * 10**9  # what sync.thermal_offset may be
-_QUEUE = 1000  # what sync.queue_size may be
-
+# The most that parameters.yaml allows.
+_MOST_OFFSET_NS = 3600 * 10**9
+_MOST_SLOP_NS = 10**9
+_MOST_QUEUE = 1000
 
 Change = tuple[str, str]  # a parameter and its value
 
@@ -79,7 +79,8 @@ def skew_report(case: SkewCase) -> SkewReport | None:
     if not case.skews:
         return None
     ordered = sorted(case.skews)
-    nearest = min(abs(skew) for skew in ordered)
+    # Not the very least: a lucky one may be left from a queue's first or last moments.
+    nearest = sorted(abs(skew) for skew in ordered)[len(ordered) // 10]
     intervals = [watch.interval for watch in (case.visible, case.thermal) if watch.interval]
     reach = ceil(_REACH * min(intervals)) if intervals else 0
     measured = clock_difference(case.visible, case.thermal)
@@ -92,7 +93,7 @@ def skew_report(case: SkewCase) -> SkewReport | None:
     elif case.mode == 'hold_thermal':
         advice, changes = _too_old(case, nearest)
     else:
-        advice, changes = _too_strict(case, max(nearest, reach))
+        advice, changes = _too_strict(case, min(max(nearest, reach), _MOST_SLOP_NS))
     return SkewReport(
         least=ordered[0] / NS_PER_MS,
         median=ordered[len(ordered) // 2] / NS_PER_MS,
@@ -121,7 +122,7 @@ def _apart(case: SkewCase, behind: int) -> tuple[str, tuple[Change, ...]]:
         f'{"older" if behind > 0 else "newer"} than visible frames'
     )
     offset = case.thermal_offset + behind
-    if abs(offset) > _OFFSET_NS:
+    if abs(offset) > _MOST_OFFSET_NS:
         return f'{words}: set the clock of the camera that is wrong', ()
     changes = [('sync.thermal_offset', f'{offset / 1e9:.3f}')]
     words += f': set sync.thermal_offset to {changes[0][1]} if its clock is off'
@@ -129,7 +130,7 @@ def _apart(case: SkewCase, behind: int) -> tuple[str, tuple[Change, ...]]:
     ahead = case.visible if behind > 0 else case.thermal
     if ahead.interval and not (case.mode == 'hold_thermal' and behind > 0):
         frames = ceil(abs(behind) / ahead.interval) + 3
-        if frames <= _QUEUE:
+        if frames <= _MOST_QUEUE:
             slow = 'thermal' if behind > 0 else 'visible'
             changes.append(('sync.queue_size', str(frames)))
             words += f', or sync.queue_size to {frames} if {slow} frames take that long to come in'

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pairing_bench import MS, SECOND, START, Bench, HoldingBench, T, V
 
+from paif_ros.parameters import specs
 from paif_ros.skews import SkewCase, clock_difference, skew_report
 from paif_ros.watch import CameraWatch
 
@@ -171,6 +172,22 @@ def test_far_skews_of_clocks_that_agree_are_a_matter_of_the_slop():
         SkewCase((90 * MS, 95 * MS), *Cameras().watches.values(), 'pair', 20 * MS)
     )
     assert report.changes == (('sync.slop', '0.090'),)
+
+
+def test_no_value_is_named_that_the_parameters_do_not_allow():
+    allowed = {name: spec.bounds[1] for name, spec in specs().items() if spec.bounds}
+    watches = Cameras(clock=-5 * SECOND, rates=(60, 60)).watches.values()
+    slop = skew_report(SkewCase((2 * SECOND,), CameraWatch(1), CameraWatch(1), 'pair', 3 * SECOND))
+    assert float(dict(slop.changes)['sync.slop']) == allowed['sync.slop']
+    for behind in (10, 40):
+        cameras = Cameras(clock=-behind * SECOND)
+        names = [name for name, _ in cameras.report().changes]
+        too_many = behind * 30 > allowed['sync.queue_size']
+        assert names == ['sync.thermal_offset', 'sync.queue_size'][: 1 if too_many else 2]
+    limit = round(allowed['sync.thermal_offset'] * SECOND)
+    for offset in (limit - 6 * SECOND, limit - 4 * SECOND):
+        report = skew_report(SkewCase((5 * SECOND,), *watches, 'pair', 20 * MS, offset))
+        assert bool(report.changes) == (offset + 5 * SECOND <= limit)
 
 
 def test_few_frames_are_enough_for_an_advice():
