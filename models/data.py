@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from models.losses import IGNORE, fusion_target
-from paif_ros.thermal import PercentileRange, to_uint8
+from paif_ros.agc import Agc, ThermalConfig
 from scenes import CONDITIONS, Scene, SceneConfig
 
 Bytes = NDArray[np.uint8]
@@ -116,7 +116,7 @@ def generate(
         scene = Scene(SceneConfig(seed=seed, condition=condition, height=height, width=width))
         for step in range(frames):
             frame = scene.frame(step * 100 // frames)
-            thermal = to_uint8(frame.thermal, PercentileRange())
+            thermal = Agc().apply(frame.thermal, ThermalConfig(), 0)
             pairs.append(
                 LabelledPair(
                     f'{condition}/{seed}/{frame.index}', frame.visible, thermal, frame.label

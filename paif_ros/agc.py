@@ -166,8 +166,8 @@ def _is_cut(old: Range, own: Range, thermal: NDArray[Any]) -> bool:
     and would do so with every frame in which it comes or goes.
     """
     sample = sampled(thermal)
-    inside = np.count_nonzero((sample >= old[0]) & (sample <= old[1]))
-    outside = np.count_nonzero((sample < old[0]) | (sample > old[1]))  # NaN is neither
+    inside = int(np.count_nonzero((sample >= old[0]) & (sample <= old[1])))
+    outside = int(np.count_nonzero((sample < old[0]) | (sample > old[1])))  # NaN is neither
     return outside > inside or (own[1] - own[0]) * _TOO_WIDE < old[1] - old[0]
 
 

@@ -18,16 +18,19 @@ from numpy.typing import NDArray
 from paif_ros.errors import ImageFormatError, ParameterError
 
 MID_GREY = 128
-_MAX_COUNT = 65535
 # Percentiles are read from a grid of at least this many pixels, and from all of a smaller frame.
 # Exact ones need the whole frame sorted, ten times the work for a fraction of a grey level.
 _SAMPLES = 16384
+_MODES = ('fixed', 'percentile', 'equalize')
+_EQUALIZERS = ('plateau', 'clahe')
 # min_span 0 stands for these: counts of an integer frame, and units of a 32FC1 one (degrees).
 _MIN_COUNTS, _MIN_UNITS = 64.0, 2.0
 # float32 resolves 2**-23 of a value; a range of this part of it still has 256 distinct levels.
 _FINEST = 2.0**-15
 # No temperature is beyond it, and differences and products of what is within stay in float32.
 _LARGEST = 1e18
+# Bounds of the settings, those of parameters.yaml.
+_MOST, _LEAST_SCALE = 1e6, 1e-6
 
 Range = tuple[float, float]  # raw values (counts, or units of 32FC1) of black and white
 
@@ -44,13 +47,13 @@ class ThermalConfig:
         high_percentile: percentile that becomes white, up to 100.
         min_span: smallest range stretched to 8 bits, in values. 0 means 64 raw counts, or 2 raw
             units of a 32FC1 frame.
-        range_min: value of black with agc 'fixed'.
-        range_max: value of white with agc 'fixed', above range_min.
+        range_min: value of black with agc 'fixed', -1e6 to 1e6.
+        range_max: value of white with agc 'fixed', above range_min to 1e6.
         equalizer: 'plateau' or 'clahe', with agc 'equalize'.
         smoothing: time constant in seconds with which the range follows the scene; 0 for each
             frame's own range.
-        scale: above 0.
-        offset: any finite number.
+        scale: 1e-6 to 1e6.
+        offset: -1e6 to 1e6.
 
     Raises:
         ParameterError: a value is outside its range.
@@ -69,39 +72,35 @@ class ThermalConfig:
 
     def __post_init__(self) -> None:
         low, range_min = self.low_percentile, self.range_min
+        value = f'-{_MOST:g} to {_MOST:g}'
         for name, fine, allowed in (
-            (
-                'agc',
-                self.agc in ('fixed', 'percentile', 'equalize'),
-                'fixed, percentile, equalize',
-            ),
-            ('equalizer', self.equalizer in ('plateau', 'clahe'), 'plateau, clahe'),
+            ('agc', self.agc in _MODES, ', '.join(_MODES)),
+            ('equalizer', self.equalizer in _EQUALIZERS, ', '.join(_EQUALIZERS)),
             ('low_percentile', 0.0 <= low < 100.0, '0 to below 100 percent'),
             (
                 'high_percentile',
                 low < self.high_percentile <= 100.0,
-                f'above low_percentile ({low}) to 100 percent',
+                f'above low_percentile ({low:g}) to 100 percent',
             ),
-            ('min_span', 0.0 <= self.min_span < math.inf, '0 or a span above it'),
-            ('range_min', math.isfinite(range_min), 'a finite value'),
+            ('min_span', 0.0 <= self.min_span <= _MOST, f'0 to {_MOST:g}'),
+            ('range_min', abs(range_min) <= _MOST, value),
             (
                 'range_max',
-                range_min < self.range_max < math.inf,
-                f'above range_min ({range_min}); to move both, set them in one call',
+                range_min < self.range_max <= _MOST,
+                f'above range_min ({range_min:g}) to {_MOST:g}',
             ),
             ('smoothing', 0.0 <= self.smoothing < math.inf, '0 or more seconds'),
-            ('scale', 0.0 < self.scale < math.inf, 'a number above 0'),
-            ('offset', math.isfinite(self.offset), 'a finite number'),
+            ('scale', _LEAST_SCALE <= self.scale <= _MOST, f'{_LEAST_SCALE:g} to {_MOST:g}'),
+            ('offset', abs(self.offset) <= _MOST, value),
         ):
             if not fine:
                 raise ParameterError(f'thermal.{name}', getattr(self, name), allowed)
 
     def fixed_range(self) -> Range:
-        """Return range_min and range_max as raw values."""
-        return (
-            (self.range_min - self.offset) / self.scale,
-            (self.range_max - self.offset) / self.scale,
-        )
+        """Return range_min and range_max as raw values, apart even where rounding joins them."""
+        low = (self.range_min - self.offset) / self.scale
+        high = (self.range_max - self.offset) / self.scale
+        return low, max(high, low + abs(low) * 1e-12 + 1e-12)
 
 
 def check_frame(thermal: NDArray[Any]) -> None:
@@ -166,16 +165,7 @@ def stretch(thermal: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]
     """
     import cv2
 
-    gain = 255.0 / (high - low)
-    if thermal.dtype == np.uint16:
-        # The counts inside the range. There are none where all of it lies between two counts or
-        # outside of what a count can be; then every pixel is black or white.
-        first, last = max(math.ceil(low), 0), min(math.floor(high), _MAX_COUNT)
-        if first > last:
-            return np.where(thermal > low, np.uint8(255), np.uint8(0))
-        inside = np.clip(thermal, first, last)
-        # Despite its name a saturating convert: nothing is negative here after the clip.
-        return np.asarray(cv2.convertScaleAbs(inside, alpha=gain, beta=-low * gain), np.uint8)
+    # Despite its name a rounding, saturating convert: nothing is negative here.
     return np.asarray(cv2.convertScaleAbs(scaled(thermal, low, high, 255)), np.uint8)
 
 
@@ -191,7 +181,7 @@ def scaled(thermal: NDArray[Any], low: float, high: float, top: int) -> NDArray[
     Returns:
         float32 [H, W], a new array.
     """
-    # The difference first: near 30,000 counts, a product would have lost the last ones already.
+    # The difference first: near 30,000 counts, a product would have lost the last digits already.
     with np.errstate(over='ignore'):
         levels = np.subtract(thermal, np.float32(low), dtype=np.float32)
         levels *= np.float32(min(top / (high - low), _LARGEST))
@@ -209,22 +199,3 @@ def _least_span(thermal: NDArray[Any], config: ThermalConfig, middle: float) -> 
     if thermal.dtype.kind == 'f':
         return max(wanted or _MIN_UNITS, abs(middle) * _FINEST)
     return max(wanted or _MIN_COUNTS, 1.0)
-
-
-@dataclass(frozen=True)
-class PercentileRange:
-    """The former settings; `ThermalConfig` replaces them."""
-
-    low: float = 1.0
-    high: float = 99.0
-    min_span: int = 64
-
-
-def to_uint8(thermal: NDArray[Any], config: PercentileRange) -> NDArray[np.uint8]:
-    """Do what `agc.Agc` does with a single frame; to be replaced by it."""
-    from paif_ros.agc import Agc
-
-    percentiles = ThermalConfig(
-        low_percentile=config.low, high_percentile=config.high, min_span=float(config.min_span)
-    )
-    return Agc().apply(thermal, percentiles, 0)

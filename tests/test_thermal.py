@@ -32,6 +32,7 @@ def test_stretch_by_hand():
         (66_000.0, 70_000.0, [0, 0, 0, 0]),
         (100.2, 100.8, [0, 0, 255, 255]),  # between two counts
         (-1e9, 1e9, [127, 127, 127, 128]),
+        (99.5, 100.5, [0, 128, 255, 255]),  # what is above is white, not what the last count is
         (0.0, 65_535.0, [0, 0, 0, 255]),
     ],
 )
@@ -48,11 +49,13 @@ def test_ranges_beyond_the_counts(low, high, expected):
     [(0.0, 5e-324), (300.0, 300.0 + 1e-12), (-1e18, 1e18), (0.0, 1e-30), (1e12, 1e12 + 1)],
 )
 @pytest.mark.filterwarnings('error')
-def test_float_frames_never_leave_numbers(low, high):
+def test_frames_never_leave_numbers(low, high):
     frame = np.array([[-np.inf, -3.4e38, -1.0, 0.0, 1e-45, 1.0, 3.4e38, np.inf]], np.float32)
     grey = stretch(frame, low, high)[0].astype(int)
     assert (np.diff(grey) >= 0).all()
     assert (grey[0], grey[-1]) == (0, 255)
+    grey = stretch(np.array([[0, 1, 300, 301, 65_535]], np.uint16), low, high)[0].astype(int)
+    assert (np.diff(grey) >= 0).all()
 
 
 def test_exact_differences_of_large_floats():
@@ -121,6 +124,22 @@ def test_frames_without_a_finite_pixel_have_no_range(value):
     assert percentile_range(np.full((1, 1), value, np.float32), DEFAULT) is None
 
 
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('range_min', [0.0, 1.0, -273.15, 1e6 - 1])
+@pytest.mark.parametrize('scale', [1e-6, 0.01, 1.0, 1e6])
+@pytest.mark.parametrize('offset', [-1e6, 0.0, 1.0, 1e6])
+def test_the_narrowest_fixed_range_divides_nothing_by_zero(range_min, scale, offset):
+    config = ThermalConfig(
+        agc='fixed', range_min=range_min, range_max=np.nextafter(range_min, 2e6), scale=scale,
+        offset=offset,
+    )  # fmt: skip
+    low, high = config.fixed_range()
+    assert low < high
+    for dtype in (np.uint16, np.float32):
+        grey = stretch(np.array([[0, 65_535]], dtype), low, high)
+        assert grey[0, 0] <= grey[0, 1]
+
+
 @pytest.mark.parametrize(
     'frame',
     [
@@ -148,6 +167,8 @@ NAN, INF = math.nan, math.inf
     ('name', 'value'),
     [
         ('agc', 'auto'), ('agc', ''), ('equalizer', 'hist'),
+        ('min_span', 1.1e6), ('range_min', -1.1e6), ('range_max', 1.1e6), ('offset', -1.1e6),
+        ('scale', 0.9e-6), ('scale', 1.1e6),
         ('low_percentile', -0.1), ('low_percentile', 100.0), ('low_percentile', NAN),
         ('high_percentile', 1.0), ('high_percentile', 100.1), ('high_percentile', NAN),
         ('min_span', -1.0), ('min_span', INF), ('min_span', NAN),
