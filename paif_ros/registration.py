@@ -55,7 +55,7 @@ class Warp:
 
     thermal_size: Size
     visible_size: Size
-    valid: U8
+    valid: U8 = field(repr=False)
     coverage: float
     _places: NDArray[np.int16] = field(repr=False)
     _fractions: NDArray[np.uint16] = field(repr=False)
@@ -229,8 +229,8 @@ class Registration:
         self,
         thermal_size: Size,
         visible_size: Size,
-        visible_info: CameraInfoLike | None = None,
-        thermal_info: CameraInfoLike | None = None,
+        visible_info: CameraInfoLike | Intrinsics | None = None,
+        thermal_info: CameraInfoLike | Intrinsics | None = None,
         plane_depth: float = 0.0,
     ) -> Warp | None:
         """Return the map; it is made anew only when something has changed.
@@ -238,8 +238,8 @@ class Registration:
         Args:
             thermal_size: (width, height) of the thermal frame in pixels.
             visible_size: (width, height) of the RGB frame in pixels.
-            visible_info: CameraInfo of the RGB camera, used in mode extrinsics. Where it is
-                missing or says that the camera is not calibrated, the lens in the file counts.
+            visible_info: CameraInfo (or lens) of the RGB camera, used in mode extrinsics. Where it
+                is missing or says that the camera is not calibrated, the lens in the file counts.
             thermal_info: the same of the thermal camera.
             plane_depth: metres, 0 for that of the file; used in mode extrinsics.
 
@@ -277,14 +277,18 @@ class Registration:
         return self._warp
 
 
-def _lens(name: str, info: CameraInfoLike | None, known: Intrinsics | None) -> Intrinsics:
+def _lens(
+    name: str, info: CameraInfoLike | Intrinsics | None, known: Intrinsics | None
+) -> Intrinsics:
     """Return a camera's lens as its driver says it, or as the file does."""
-    # Drivers of cameras without a calibration send a K of zeros.
-    if info is not None and (known is None or any(to_numbers(f'{name} camera_info k', info.k))):
-        try:
+    if isinstance(info, Intrinsics):
+        return info
+    try:
+        # Drivers of cameras without a calibration send a K of zeros.
+        if info is not None and (known is None or any(to_numbers('camera_info k', info.k))):
             return intrinsics_from_camera_info(info)
-        except CalibrationError as err:
-            raise CalibrationError(f'{name} {err.key}', err.value, err.expected) from err
+    except CalibrationError as err:
+        raise CalibrationError(f'{name} {err.key}', err.value, err.expected) from err
     if known is None:
         raise CalibrationError(
             f'{name}_camera', None, f'a {name} camera_info, or the lens in the calibration file'

@@ -142,7 +142,10 @@ def _fit(thermal: F64, visible: F64, model: str, threshold: float) -> F64:
     import cv2
 
     if model == 'homography':
-        return fit(thermal, visible, threshold)
+        try:
+            return fit(thermal, visible, threshold)
+        except CalibrationError as err:
+            raise CalibrationError('edges', err.value, _ADVICE.format(_MIN_PATCHES)) from err
     find = cv2.estimateAffinePartial2D if model == 'similarity' else cv2.estimateAffine2D
     source, target = np.ascontiguousarray(thermal), np.ascontiguousarray(visible)
     matrix, _ = find(source, target, ransacReprojThreshold=1.5 * threshold)

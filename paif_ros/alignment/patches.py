@@ -17,6 +17,7 @@ Pair = tuple[U8, U8]  # RGB uint8 [H, W, 3], thermal uint8 [h, w]
 Mask = NDArray[np.bool_]
 
 SURE = 0.25  # correlation of a patch that is believed
+_BORDER = 6  # pixels at the end of the field of view in which edges would be its own
 
 
 @dataclass(frozen=True)
@@ -89,19 +90,23 @@ def sizes(pairs: Sequence[Pair]) -> tuple[Size, Size]:
     return (visible.shape[1], visible.shape[0]), (thermal.shape[1], thermal.shape[0])
 
 
-def match(pairs: Sequence[Pair], homography: F64, step: Search = CHECK) -> Patches:
+def match(
+    pairs: Sequence[Pair], homography: F64, step: Search = CHECK, valid: U8 | None = None
+) -> Patches:
     """Find patches of the warped thermal pictures in the RGB pictures, in all pairs at once.
 
     Args:
         pairs: as for `align`.
         homography: float64 [3, 3], thermal to RGB pixels.
         step: how.
+        valid: uint8 [H, W] of the RGB pictures, not 0 where thermal pictures that are warped
+            already are seen; None is everywhere.
     """
     visible_size, thermal_size = sizes(pairs)
     width = min(step.width, visible_size[0])
     small = (width, max(1, round(visible_size[1] * width / visible_size[0])))
     scale = scaling('visible', visible_size, small)
-    edges, mask = _edges(pairs, scale @ homography, thermal_size, small)
+    edges, mask = _edges(pairs, scale @ homography, thermal_size, small, _core(valid, small))
     middles, places, scores = [], [], []
     covered = np.zeros(mask.shape, bool)
     half = step.patch / 2 - 0.5
@@ -130,7 +135,7 @@ def match(pairs: Sequence[Pair], homography: F64, step: Search = CHECK) -> Patch
 
 
 def warped_to(
-    thermal: U8, matrix: F64, thermal_size: Size, size: Size, border: int = 6
+    thermal: U8, matrix: F64, thermal_size: Size, size: Size, border: int = _BORDER
 ) -> tuple[U8, NDArray[np.bool_]]:
     """Return a thermal picture warped to a size, and where it is seen, less a border.
 
@@ -160,16 +165,28 @@ def warped_to(
     return np.asarray(warped, np.uint8), np.asarray(core > 0)
 
 
+def _core(valid: U8 | None, size: Size) -> Mask:
+    """Return where a mask of any size is set, at this size and less a border."""
+    import cv2
+
+    if valid is None:
+        return np.ones(size[::-1], bool)
+    seen = cv2.resize(valid, size, interpolation=cv2.INTER_NEAREST)
+    kernel = np.ones((2 * _BORDER + 1,) * 2, np.uint8)
+    return np.asarray(cv2.erode(seen, kernel, borderValue=0) > 0)
+
+
 def _edges(
-    pairs: Sequence[Pair], matrix: F64, thermal_size: Size, size: Size
-) -> tuple[list[tuple[F32, F32]], NDArray[np.bool_]]:
+    pairs: Sequence[Pair], matrix: F64, thermal_size: Size, size: Size, seen: Mask
+) -> tuple[list[tuple[F32, F32]], Mask]:
     """Return the edges of each RGB and warped thermal picture, and where both are seen."""
     import cv2
 
-    mask = np.zeros(size[::-1], bool)
+    mask = seen
     edges = []
     for visible, thermal in pairs:
         warped, mask = warped_to(thermal, matrix, thermal_size, size)
+        mask &= seen
         small = np.asarray(cv2.resize(visible, size, interpolation=cv2.INTER_AREA), np.uint8)
         heat = np.asarray(edge_directions(warped) * mask[..., None], np.float32)
         edges.append((edge_directions(small), heat))
