@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from statistics import median
+from statistics import median_low
 
 from paif_ros.errors import ParameterError
 
@@ -93,12 +93,20 @@ class CameraWatch:
         The two are of different clocks, so only the difference of two cameras' lags means
         something.
         """
-        return round(median(self._lags)) if self._lags else None
+        return median_low(self._lags) if self._lags else None
 
     def start(self, now: int) -> None:
         """Begin to expect frames, and forget the rhythm of earlier ones."""
         self._forget()
         self._expected = now
+
+    def set_clock(self) -> None:
+        """Take the next stamps for those of another clock, as after a change of their offset.
+
+        The step between the two is then no gap. Silence and rate go on.
+        """
+        self._stamp = None
+        self._lags.clear()
 
     def frame(self, stamp: int, received: int) -> None:
         """Take note of an image.

@@ -5,7 +5,7 @@ import pytest
 from pairing_bench import MS, SECOND, START, Bench, HoldingBench, T, V
 
 from paif_ros.parameters import specs
-from paif_ros.skews import SkewCase, clock_difference, skew_report
+from paif_ros.skews import Rhythm, clock_difference, skew_report
 from paif_ros.watch import CameraWatch
 
 HOUR = 3600 * SECOND
@@ -41,16 +41,16 @@ class Cameras:
             events += [(int(at), source, int(s)) for at, s in zip(came, stamps, strict=True)]
         return sorted(events)
 
+    def rhythms(self):
+        return [Rhythm(watch.interval, watch.lag) for watch in self.watches.values()]
+
     def report(self):
         return skew_report(
-            SkewCase(
-                self.bench.pairer.last_skews,
-                self.watches[V],
-                self.watches[T],
-                self.mode,
-                self.limit,
-                self.offset,
-            )
+            self.bench.pairer.last_skews,
+            *self.rhythms(),
+            mode=self.mode,
+            limit=self.limit,
+            thermal_offset=self.offset,
         )
 
 
@@ -156,46 +156,45 @@ def test_the_clock_difference_shows_where_wrong_frames_pair(clock):
     """Within the queue's span every frame finds a partner, of another moment."""
     cameras = Cameras(clock=clock)
     assert len(cameras.bench.pairs) > 100
-    difference = clock_difference(cameras.watches[V], cameras.watches[T])
-    assert difference == pytest.approx(-clock, abs=2 * MS)
+    assert clock_difference(*cameras.rhythms()) == pytest.approx(-clock, abs=2 * MS)
+
+
+UNKNOWN = Rhythm(None, None)
+
+
+def pair_report(skew, visible=UNKNOWN, thermal=UNKNOWN, limit=20 * MS, offset=0):
+    skews = () if skew is None else (skew,)
+    return skew_report(skews, visible, thermal, mode='pair', limit=limit, thermal_offset=offset)
 
 
 def test_without_frames_there_is_nothing_to_say():
-    watch = CameraWatch(SECOND)
-    assert skew_report(SkewCase((), watch, watch, 'pair', 20 * MS)) is None
-    assert clock_difference(watch, watch) is None
+    assert pair_report(None) is None
+    assert clock_difference(UNKNOWN, UNKNOWN) is None
+
+
+def test_one_frame_of_each_is_enough_for_an_advice():
+    report = pair_report(30 * MS)
+    assert (report.least, report.median, report.p90, report.most) == (30.0, 30.0, 30.0, 30.0)
+    assert report.changes == (('sync.thermal_offset', '0.030'),)
+    assert pair_report(30 * MS, limit=40 * MS).changes == (('sync.slop', '0.030'),)
 
 
 def test_far_skews_of_clocks_that_agree_are_a_matter_of_the_slop():
     """The queue is too short for its cameras' bursts, say: no offset would mend that."""
-    report = skew_report(
-        SkewCase((90 * MS, 95 * MS), *Cameras().watches.values(), 'pair', 20 * MS)
-    )
-    assert report.changes == (('sync.slop', '0.090'),)
+    at_once = Rhythm(33 * MS, 5 * MS)
+    assert pair_report(90 * MS, at_once, at_once).changes == (('sync.slop', '0.090'),)
 
 
 def test_no_value_is_named_that_the_parameters_do_not_allow():
-    allowed = {name: spec.bounds[1] for name, spec in specs().items() if spec.bounds}
-    watches = Cameras(clock=-5 * SECOND, rates=(60, 60)).watches.values()
-    slop = skew_report(SkewCase((2 * SECOND,), CameraWatch(1), CameraWatch(1), 'pair', 3 * SECOND))
-    assert float(dict(slop.changes)['sync.slop']) == allowed['sync.slop']
-    for behind in (10, 40):
-        cameras = Cameras(clock=-behind * SECOND)
-        names = [name for name, _ in cameras.report().changes]
-        too_many = behind * 30 > allowed['sync.queue_size']
-        assert names == ['sync.thermal_offset', 'sync.queue_size'][: 1 if too_many else 2]
-    limit = round(allowed['sync.thermal_offset'] * SECOND)
-    for offset in (limit - 6 * SECOND, limit - 4 * SECOND):
-        report = skew_report(SkewCase((5 * SECOND,), *watches, 'pair', 20 * MS, offset))
-        assert bool(report.changes) == (offset + 5 * SECOND <= limit)
-
-
-def test_few_frames_are_enough_for_an_advice():
-    """One frame each: no interval and no rhythm is known."""
-    watches = [CameraWatch(SECOND) for _ in range(2)]
-    report = skew_report(SkewCase((30 * MS,), *watches, 'pair', 20 * MS))
-    assert (report.least, report.median, report.p90, report.most) == (30.0, 30.0, 30.0, 30.0)
-    assert report.changes == (('sync.thermal_offset', '0.030'),)
-    assert skew_report(SkewCase((30 * MS,), *watches, 'pair', 40 * MS)).changes == (
-        ('sync.slop', '0.030'),
-    )
+    most = {name: spec.bounds[1] for name, spec in specs().items() if spec.bounds}
+    slop = pair_report(2 * SECOND, limit=3 * SECOND).changes
+    assert [float(value) for _, value in slop] == [most['sync.slop']]
+    behind = Rhythm(33 * MS, 10 * SECOND)
+    for interval, fits in ((11 * MS, True), (9 * MS, False)):
+        names = [n for n, _ in pair_report(9 * SECOND, Rhythm(interval, 0), behind).changes]
+        assert ('sync.queue_size' in names) == fits
+        assert (10 * SECOND / interval < most['sync.queue_size']) == fits
+    limit = round(most['sync.thermal_offset'] * SECOND)
+    for offset, fits in ((limit - 11 * SECOND, True), (limit - 9 * SECOND, False)):
+        changes = pair_report(9 * SECOND, Rhythm(33 * MS, 0), behind, offset=offset).changes
+        assert bool(changes) == fits

@@ -127,24 +127,24 @@ def test_a_few_losses_are_no_alarm(lost):
 
 
 @pytest.mark.parametrize(
-    'again',
+    ('again', 'silence'),
     [
-        pytest.param(START + 3 * SECOND, id='resumed after a stop'),
-        pytest.param(START + 3600 * SECOND, id='clock set forward'),
-        pytest.param(START - 50 * SECOND, id='bag that starts again'),
-        pytest.param(START, id='short bag that starts again'),
+        pytest.param(START + 5 * SECOND, 4 * SECOND, id='resumed after a stop'),
+        pytest.param(START + 3600 * SECOND, PERIOD, id='clock set forward'),
+        pytest.param(START - 3600 * SECOND, PERIOD, id='clock set back'),
+        pytest.param(START, PERIOD, id='bag that starts again'),
     ],
 )
-def test_jumps_and_resumptions_are_no_gaps(again):
+def test_jumps_and_resumptions_are_no_gaps(again, silence):
     camera = watch()
-    feed(camera, run(40))
-    lag = camera.lag
-    for i, stamp in enumerate(run(40, begin=again)):
-        camera.frame(stamp, 4 * SECOND + i * PERIOD)
+    now = feed(camera, run(60)) + silence
+    for i, stamp in enumerate(run(20, begin=again)):
+        camera.frame(stamp, now + i * PERIOD)
     assert camera.missed == 0
-    assert camera.losing(4 * SECOND + 40 * PERIOD) is None
-    assert camera.lag == 4 * SECOND - again
-    assert camera.lag != lag
+    assert camera.losing(now + 20 * PERIOD) is None
+    assert camera.interval == PERIOD
+    # Though there were more frames before than after.
+    assert camera.lag == now - again
 
 
 def test_a_silence_of_receipt_is_a_stop_whatever_the_stamps_say():
@@ -228,6 +228,17 @@ def test_start_forgets_the_rhythm_and_keeps_the_count():
     assert camera.rate(20 * SECOND) == 0.0
     camera.frame(START + 90 * PERIOD, 20 * SECOND + MS)
     assert camera.missed == 1
+
+
+def test_stamps_of_another_clock_are_no_gap():
+    camera = watch()
+    now = feed(camera, run(60))
+    camera.set_clock()
+    assert camera.silent_for(now + SECOND) == SECOND
+    camera.frame(START + 60 * PERIOD + SECOND, now + PERIOD)
+    assert camera.missed == 0
+    assert camera.lag == 8 * MS - SECOND - START
+    assert camera.interval == PERIOD
 
 
 def test_memory_is_bounded():
