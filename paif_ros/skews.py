@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Protocol
 
 from paif_ros.statistics import NS_PER_MS
 
@@ -51,44 +52,23 @@ class SkewReport:
         )
 
 
+class Rhythm(Protocol):
+    """What is known of one camera's stamps; a `CameraWatch` is one."""
+
+    @property
+    def interval(self) -> int | None:
+        """Usual step from stamp to stamp in ns, None where not known."""
+
+    @property
+    def lag(self) -> int | None:
+        """Median of receipt minus stamp in ns, with any zero that both cameras share, or None."""
+
+
 @dataclass(frozen=True)
-class Rhythm:
-    """What is known of one camera's stamps, as `CameraWatch` measures it.
+class SkewCase:
+    """What the advice depends on. All times in ns.
 
     Attributes:
-        interval: usual step from stamp to stamp in ns, None where not known.
-        lag: median of receipt minus stamp in ns, with any zero that both cameras share; None
-            where not known.
-    """
-
-    interval: int | None
-    lag: int | None
-
-
-@dataclass(frozen=True)
-class _Case:
-    """The arguments of `skew_report`."""
-
-    skews: Sequence[int]
-    visible: Rhythm
-    thermal: Rhythm
-    mode: str
-    limit: int
-    thermal_offset: int
-
-
-def skew_report(
-    skews: Sequence[int],
-    visible: Rhythm,
-    thermal: Rhythm,
-    *,
-    mode: str,
-    limit: int,
-    thermal_offset: int = 0,
-) -> SkewReport | None:
-    """Explain why no pairs come. All times in ns.
-
-    Args:
         skews: `last_skews` of the pairing.
         visible: the RGB camera, by the stamps that the pairing was given.
         thermal: the thermal camera likewise, by stamps with `sync.thermal_offset` added.
@@ -96,11 +76,18 @@ def skew_report(
         limit: largest |skew| of a pair: `sync.slop`, 0 with exact, `sync.max_age` with
             hold_thermal.
         thermal_offset: the parameter `sync.thermal_offset` as it is.
-
-    Returns:
-        The report, None where no frames could be compared.
     """
-    case = _Case(skews, visible, thermal, mode, limit, thermal_offset)
+
+    skews: Sequence[int]
+    visible: Rhythm
+    thermal: Rhythm
+    mode: str
+    limit: int
+    thermal_offset: int = 0
+
+
+def skew_report(case: SkewCase) -> SkewReport | None:
+    """Explain why no pairs come. Returns None where no frames could be compared."""
     if not case.skews:
         return None
     ordered = sorted(case.skews)
@@ -140,7 +127,7 @@ def clock_difference(visible: Rhythm, thermal: Rhythm) -> int | None:
     return thermal.lag - visible.lag
 
 
-def _apart(case: _Case, behind: int) -> tuple[str, tuple[Change, ...]]:
+def _apart(case: SkewCase, behind: int) -> tuple[str, tuple[Change, ...]]:
     """Frames that come in together have stamps far apart, the thermal one's `behind` ns older."""
     words = (
         f'Thermal frames come in with stamps {abs(behind) / 1e9:.3f} s '
@@ -162,7 +149,7 @@ def _apart(case: _Case, behind: int) -> tuple[str, tuple[Change, ...]]:
     return words, tuple(changes)
 
 
-def _unequal(case: _Case, reach: int) -> tuple[str, tuple[Change, ...]]:
+def _unequal(case: SkewCase, reach: int) -> tuple[str, tuple[Change, ...]]:
     """Nothing is wrong but that the stamps are not equal."""
     near = {skew for skew in case.skews if abs(skew) <= reach}
     if len(near) == 1:
@@ -172,26 +159,26 @@ def _unequal(case: _Case, reach: int) -> tuple[str, tuple[Change, ...]]:
     return words + _or_hold(case), (('sync.mode', 'pair'), *_hold(case))
 
 
-def _too_old(case: _Case, nearest: int) -> tuple[str, tuple[Change, ...]]:
+def _too_old(case: SkewCase, nearest: int) -> tuple[str, tuple[Change, ...]]:
     least = max(nearest, ceil(2 * _REACH * (case.thermal.interval or 0)))
     change = ('sync.max_age', _seconds(least))
     return f'Set sync.max_age to {change[1]}, more than a period of the thermal camera', (change,)
 
 
-def _too_strict(case: _Case, least: int) -> tuple[str, tuple[Change, ...]]:
+def _too_strict(case: SkewCase, least: int) -> tuple[str, tuple[Change, ...]]:
     change = ('sync.slop', _seconds(least))
     words = f'Set sync.slop to {change[1]}, a little more than half a period of the faster camera'
     return words + _or_hold(case), (change, *_hold(case))
 
 
-def _hold(case: _Case) -> tuple[Change, ...]:
+def _hold(case: SkewCase) -> tuple[Change, ...]:
     """The mode for a slow thermal camera, where it is one."""
     visible, thermal = case.visible.interval, case.thermal.interval
     slow = visible is not None and thermal is not None and thermal > _UNLIKE * visible
     return (('sync.mode', 'hold_thermal'),) if slow else ()
 
 
-def _or_hold(case: _Case) -> str:
+def _or_hold(case: SkewCase) -> str:
     visible, thermal = case.visible.interval, case.thermal.interval
     if not _hold(case) or not visible or not thermal:
         return ''

@@ -1,11 +1,13 @@
 """The words for frames that do not pair, and that they help: each advice is followed and tried."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from pairing_bench import MS, SECOND, START, Bench, HoldingBench, T, V
 
 from paif_ros.parameters import specs
-from paif_ros.skews import Rhythm, clock_difference, skew_report
+from paif_ros.skews import SkewCase, clock_difference, skew_report
 from paif_ros.watch import CameraWatch
 
 HOUR = 3600 * SECOND
@@ -41,16 +43,10 @@ class Cameras:
             events += [(int(at), source, int(s)) for at, s in zip(came, stamps, strict=True)]
         return sorted(events)
 
-    def rhythms(self):
-        return [Rhythm(watch.interval, watch.lag) for watch in self.watches.values()]
-
     def report(self):
+        skews = self.bench.pairer.last_skews
         return skew_report(
-            self.bench.pairer.last_skews,
-            *self.rhythms(),
-            mode=self.mode,
-            limit=self.limit,
-            thermal_offset=self.offset,
+            SkewCase(skews, *self.watches.values(), self.mode, self.limit, self.offset)
         )
 
 
@@ -156,7 +152,13 @@ def test_the_clock_difference_shows_where_wrong_frames_pair(clock):
     """Within the queue's span every frame finds a partner, of another moment."""
     cameras = Cameras(clock=clock)
     assert len(cameras.bench.pairs) > 100
-    assert clock_difference(*cameras.rhythms()) == pytest.approx(-clock, abs=2 * MS)
+    assert clock_difference(*cameras.watches.values()) == pytest.approx(-clock, abs=2 * MS)
+
+
+@dataclass
+class Rhythm:
+    interval: int | None
+    lag: int | None
 
 
 UNKNOWN = Rhythm(None, None)
@@ -164,7 +166,7 @@ UNKNOWN = Rhythm(None, None)
 
 def pair_report(skew, visible=UNKNOWN, thermal=UNKNOWN, limit=20 * MS, offset=0):
     skews = () if skew is None else (skew,)
-    return skew_report(skews, visible, thermal, mode='pair', limit=limit, thermal_offset=offset)
+    return skew_report(SkewCase(skews, visible, thermal, 'pair', limit, offset))
 
 
 def test_without_frames_there_is_nothing_to_say():
