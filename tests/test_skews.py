@@ -181,6 +181,18 @@ def test_one_frame_of_each_is_enough_for_an_advice():
     assert pair_report(30 * MS, limit=40 * MS).changes == (('sync.slop', '0.030'),)
 
 
+def test_frames_that_meet_are_a_matter_of_the_slop_however_late_one_camera_is():
+    cameras = Cameras(slop=MS, phase=8 * MS, delays=(0, 300 * MS), queue_size=30)
+    assert cameras.bench.pairs == []
+    assert [name for name, _ in cameras.report().changes] == ['sync.slop']
+
+
+def test_the_slop_is_of_the_faster_camera():
+    visible, thermal = Rhythm(10 * MS, 0), Rhythm(100 * MS, 0)
+    for cameras in ((visible, thermal), (thermal, visible)):
+        assert pair_report(4 * MS, *cameras, limit=MS).changes[0] == ('sync.slop', '0.006')
+
+
 def test_far_skews_of_clocks_that_agree_are_a_matter_of_the_slop():
     """The queue is too short for its cameras' bursts, say: no offset would mend that."""
     at_once = Rhythm(33 * MS, 5 * MS)

@@ -147,6 +147,13 @@ def test_jumps_and_resumptions_are_no_gaps(again, silence):
     assert camera.lag == now - again
 
 
+def test_a_clock_set_forward_by_less_than_a_long_timeout_is_no_gap():
+    camera = watch(timeout=3600 * SECOND)
+    now = feed(camera, run(60))
+    camera.frame(START + 60 * PERIOD + 10 * SECOND, now + PERIOD)
+    assert camera.missed == 0
+
+
 def test_a_silence_of_receipt_is_a_stop_whatever_the_stamps_say():
     camera = watch(timeout=SECOND)
     now = feed(camera, run(40))
