@@ -30,5 +30,11 @@ setup(
     maintainer_email='maintainers@users.noreply.github.com',
     description='Fuses a thermal and an RGB camera into one picture and segments it.',
     license='Apache-2.0',
-    entry_points={'console_scripts': [f'fusion = {NAME}.main:main']},
+    entry_points={
+        'console_scripts': [
+            f'fusion = {NAME}.main:main',
+            f'calibrate = {NAME}.calibrate:main',
+            f'check_registration = {NAME}.check_registration:main',
+        ]
+    },
 )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
@@ -61,27 +61,32 @@ class Player(Node):
             topic: self.create_publisher(kind, topic, qos_profile_sensor_data)
             for topic, kind in KINDS.items()
         }
-        self._ready = False
+        self._state = ''
+        self._complaint = ''
         self.create_subscription(DiagnosticArray, DIAGNOSTICS, self._hear, 10)
 
     def _hear(self, message: DiagnosticArray) -> None:
-        # The node sends diagnostics once its model is loaded.
-        self._ready = self._ready or any(NODE in status.name for status in message.status)
+        for status in message.status:
+            if NODE in status.name:
+                self._state = next(v.value for v in status.values if v.key == 'state')
+                failed = self._state == 'unconfigured' and status.level == DiagnosticStatus.ERROR
+                self._complaint = status.message if failed else ''
 
     def missing(self) -> list[str]:
         """Return what is not there yet, in words; empty when playing may begin."""
         silent = [t for t, outlet in self._outlets.items() if outlet.get_subscription_count() < 1]
         unheard = [topic for topic in OUTPUTS if self.count_subscribers(topic) < 1]
         reasons = [f'nobody subscribes to {topic}' for topic in (*silent, *unheard)]
-        if not self._ready:
-            reasons.append(f'no diagnostics of /{NODE}: its model is not loaded')
+        if self._state != 'active':
+            reasons.append(f'/{NODE} is {self._state or "not there"}')
         return reasons
 
     def wait(self, timeout: float, stopped: Callable[[], bool]) -> None:
         """Wait until the node listens, its model is loaded and the recorder listens to it.
 
         Raises:
-            TimeoutError: it took longer than `timeout` seconds; says what is missing.
+            TimeoutError: it took longer than `timeout` seconds; says what is missing. At once
+                where the node says that it can't be configured.
         """
         end = time.monotonic() + timeout
         while not stopped():
@@ -89,6 +94,8 @@ class Player(Node):
             missing = self.missing()
             if not missing:
                 return
+            if self._complaint:
+                raise TimeoutError(f'/{NODE} says: {self._complaint}')
             if time.monotonic() > end:
                 raise TimeoutError(f'waited {timeout:.0f} s in vain: {"; ".join(missing)}')
 

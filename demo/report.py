@@ -14,12 +14,17 @@ from demo.topics import FUSED
 from scenes.bag import COLOR, THERMAL
 
 CAMERAS = {'visible': COLOR, 'thermal': THERMAL}
-STAGES = ('pairing', 'waiting', 'decode', 'inference', 'convert', 'publish', 'total')
+STAGES = (
+    *('pairing', 'waiting', 'decode', 'thermal', 'registration'),
+    *('inference', 'convert', 'publish', 'total'),
+)
 # What the stages mean, for those who read the table.
 MEANING = {
     'pairing': "second picture arrived to pair made; the first four wait for the cameras' pace",
     'waiting': 'pair made to network free',
     'decode': 'messages to arrays',
+    'thermal': 'thermal frame to 8 bit',
+    'registration': "into the RGB frame, both to the network's size",
     'inference': 'the network alone',
     'convert': 'overlay, arrays to messages',
     'publish': 'handing over to the middleware',
@@ -208,7 +213,7 @@ def _notes(report: Report, late_ms: float, heard: bool) -> tuple[str, ...]:
         notes.append('the node sent no diagnostics, so its own counts are missing.')
     replaced = report.dropped_pairs.get('superseded', 0)
     period = 1000.0 / report.camera_hz
-    needs = sum(report.latency[s].p50 for s in ('decode', 'inference', 'convert', 'publish'))
+    needs = sum(report.latency[s].p50 for s in STAGES[2:-1])
     gave_way = f'{replaced} of {report.pairs_in} pairs were dropped for newer ones (superseded)'
     if needs > period:
         notes.append(

@@ -9,9 +9,10 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode, Node
 
 from paif_ros.fastdds import profile_environment
+from paif_ros.pairs import TOPICS, image_remappings
 
 OUTPUTS = ('fused/image', 'fused/camera_info', 'segmentation/mask', 'segmentation/overlay')
 
@@ -58,6 +59,17 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
             'thermal_topic', default_value='thermal/image_raw', description='The thermal images.'
         ),
         DeclareLaunchArgument(
+            'thermal_info_topic',
+            default_value='',
+            description='The camera_info of the thermal images. Empty: beside thermal_topic.',
+        ),
+        DeclareLaunchArgument(
+            'autostart',
+            default_value='true',
+            choices=flag,
+            description='Configure and activate at once. false: a lifecycle manager does.',
+        ),
+        DeclareLaunchArgument(
             'rviz',
             default_value='false',
             choices=flag,
@@ -75,20 +87,21 @@ def fastdds_profile(share: Path) -> list[LaunchDescriptionEntity]:
 def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the node. An empty model_path is left to the parameter file."""
     model_path = LaunchConfiguration('model_path').perform(context)
+    flags = ('use_sim_time', 'autostart')
     parameters = [
         LaunchConfiguration('params_file'),
-        {'use_sim_time': LaunchConfiguration('use_sim_time').perform(context) == 'true'},
+        {name: LaunchConfiguration(name).perform(context) == 'true' for name in flags},
     ]
     if model_path:
         parameters.append({'model_path': model_path})
     return [
-        Node(
+        LifecycleNode(
             package='paif_ros',
             executable='fusion',
             name='fusion',
             namespace=LaunchConfiguration('namespace'),
             parameters=parameters,
-            remappings=[*image_remappings(), ('color/camera_info', camera_info_topic(context))],
+            remappings=image_remappings(topics(context)),
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             output='screen',
             emulate_tty=True,
@@ -96,19 +109,9 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ]
 
 
-def image_remappings() -> list[tuple[str, LaunchConfiguration]]:
-    """Return where the images come from."""
-    return [
-        ('color/image_raw', LaunchConfiguration('color_topic')),
-        ('thermal/image_raw', LaunchConfiguration('thermal_topic')),
-    ]
-
-
-def camera_info_topic(context: LaunchContext) -> str:
-    """Return where the camera_info comes from: drivers put it beside the image."""
-    given = LaunchConfiguration('color_info_topic').perform(context)
-    folder, slash, _ = LaunchConfiguration('color_topic').perform(context).rpartition('/')
-    return given or f'{folder}{slash}camera_info'
+def topics(context: LaunchContext) -> dict[str, str]:
+    """Return the cameras' topics as the user gave them."""
+    return {name: LaunchConfiguration(name).perform(context) for name in TOPICS}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -122,7 +125,8 @@ def generate_launch_description() -> LaunchDescription:
         # The file names absolute topics; these lead them to the namespace and the cameras.
         remappings=[
             *((f'/fusion/{output}', f'fusion/{output}') for output in OUTPUTS),
-            *((f'/{name}', topic) for name, topic in image_remappings()),
+            ('/color/image_raw', LaunchConfiguration('color_topic')),
+            ('/thermal/image_raw', LaunchConfiguration('thermal_topic')),
         ],
         condition=IfCondition(LaunchConfiguration('rviz')),
     )

@@ -1,28 +1,56 @@
-"""Counters and times as the key-value list of one diagnostic status. Key names are stable."""
+"""Everything the node knows of itself as one diagnostic status. Key names are stable."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
 
-from paif_ros.accounting import DropReason, Source
-from paif_ros.engines import EngineInfo
+from paif_ros.accounting import DropReason, JobKind, Source
+from paif_ros.lookout import NS, CameraState
+from paif_ros.parameters import Parameters
 from paif_ros.statistics import Snapshot
+from paif_ros.worker import WorkerState
+
+FLAT_MANY = 3  # flat answers in a row that are no coincidence
+MEMORY = Path('/proc/self/statm')
+
+
+class Severity(IntEnum):
+    """The levels of diagnostic_msgs/DiagnosticStatus."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Everything that is counted, at one moment.
+    """Everything that is known at one moment.
 
     Attributes:
         when: monotonic time in nanoseconds.
-        waiting: frames that wait for a partner, by camera.
+        state: the lifecycle state.
+        reason: why the node is in it against its will, else empty.
         counted: all counters and times.
+        values: the parameters.
+        cameras: of the cameras, empty before the node is active for the first time.
+        jumps: jumps of the stamps back in time.
+        misfits: QoS that does not fit, in words.
+        worker: of the worker.
     """
 
     when: int
-    waiting: Mapping[Source, int]
+    state: str
+    reason: str
     counted: Snapshot
+    values: Parameters
+    cameras: Mapping[Source, CameraState] = field(default_factory=dict)
+    jumps: int = 0
+    misfits: tuple[str, ...] = ()
+    worker: WorkerState = field(default_factory=WorkerState)
 
 
 @dataclass(frozen=True)
@@ -30,97 +58,174 @@ class Status:
     """One diagnostic status without ROS.
 
     Attributes:
-        ok: whether nothing is wrong.
-        message: the state in a few words.
+        level: the worst of all that is wrong.
+        message: what that is, or what the node does.
         values: keys and values, in order.
     """
 
-    ok: bool
+    level: Severity
     message: str
     values: tuple[tuple[str, str], ...]
 
 
-def status(now: Moment, before: Moment, engine: EngineInfo) -> Status:
+def status(now: Moment, before: Moment) -> Status:
     """Describe the node.
 
     Args:
-        now: the present numbers.
-        before: those of the last status; rates and judgement look at what came since.
-        engine: what computes.
+        now: the present moment.
+        before: that of the last status; rates and judgement look at what came since.
     """
-    complaint = _complaint(now.counted, before.counted)
-    values = [*_camera_values(now, before), *_pair_values(now, before), *_engine_values(engine)]
-    fused = now.counted.frames.paired > before.counted.frames.paired
-    state = 'fusing' if fused else 'idle: nobody subscribes to an output'
-    return Status(not complaint, complaint or state, tuple(values))
-
-
-def _complaint(now: Snapshot, before: Snapshot) -> str:
-    silent = [
-        source.value
-        for source in Source
-        if now.frames.received[source] == before.frames.received[source]
-    ]
-    if silent:
-        return f'no frames from {" and ".join(silent)}'
-    if now.lost[DropReason.ENGINE_ERROR] > before.lost[DropReason.ENGINE_ERROR]:
-        return 'the engine fails'
-    unread, unread_before = (
-        sum(reasons.get(DropReason.MALFORMED, 0) for reasons in moment.frames.dropped.values())
-        for moment in (now, before)
+    wrong = [*_errors(now, before), *_warnings(now, before)]
+    values = (
+        *_node_values(now),
+        *_camera_values(now, before),
+        *_job_values(now, before),
+        *_worker_values(now),
     )
-    if unread > unread_before:
-        return 'images can not be read'
-    if now.pairs == before.pairs:
-        return 'frames arrive but none pair: compare the skew of their stamps with sync.slop'
-    return ''
+    if not wrong:
+        return Status(Severity.OK, _activity(now, before), values)
+    level = max(severity for severity, _ in wrong)
+    return Status(level, '; '.join(text for _, text in wrong), values)
 
 
-def _camera_values(now: Moment, before: Moment) -> list[tuple[str, str]]:
-    values = []
-    frames = now.counted.frames
+def _activity(now: Moment, before: Moment) -> str:
+    if now.state != 'active':
+        return now.state
+    if sum(now.counted.results.values()) > sum(before.counted.results.values()):
+        return 'fusing'
+    return 'idle: nobody subscribes to an output'
+
+
+def _errors(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
+    if now.reason:
+        yield Severity.ERROR, f'{now.state}: {now.reason}'
+    for source, camera in now.cameras.items():
+        if not camera.stopped:
+            continue
+        text = f'no frames from {source} for {camera.silent / NS:.1f} s'
+        if now.values.sync.on_missing == 'degrade':
+            text += f', degraded to {source.other} alone'
+        yield Severity.ERROR, text
+    if now.worker.busy > now.values.engine.timeout * NS:
+        yield Severity.ERROR, f'an inference has taken {now.worker.busy / NS:.1f} s so far'
+    if _new(now, before, DropReason.ENGINE_ERROR):
+        yield Severity.ERROR, f'the engine fails: {now.worker.last_error}'
+    if _new(now, before, DropReason.UNREGISTERED):
+        yield Severity.ERROR, 'the calibration does not fit the pictures, see the log'
+
+
+def _warnings(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
     for source in Source:
-        name, dropped = source.value, frames.dropped[source]
+        unread, unread_before = (
+            moment.counted.frames.dropped[source].get(DropReason.MALFORMED, 0)
+            for moment in (now, before)
+        )
+        if unread > unread_before:
+            yield Severity.WARN, f'images of {source} can not be read'
+    for source, camera in now.cameras.items():
+        if camera.frozen:
+            yield Severity.WARN, f'{source} frozen for {camera.frozen / NS:.1f} s'
+        if camera.losing:
+            yield Severity.WARN, camera.losing
+    for misfit in now.misfits:
+        yield Severity.WARN, f'incompatible QoS: {misfit}'
+    if now.worker.flat >= FLAT_MANY:
+        yield Severity.WARN, f'the model answered with one flat colour {now.worker.flat} times'
+    sending = now.state == 'active' and not any(camera.stopped for camera in now.cameras.values())
+    grew = all(
+        now.counted.frames.received[source] > before.counted.frames.received[source]
+        for source in Source
+    )
+    if sending and grew and now.counted.pairs == before.counted.pairs:
+        yield Severity.WARN, 'frames arrive but none pair, see the log'
+
+
+def _new(now: Moment, before: Moment, reason: DropReason) -> bool:
+    return now.counted.lost[reason] > before.counted.lost[reason]
+
+
+def _node_values(now: Moment) -> Iterator[tuple[str, str]]:
+    yield 'state', now.state
+    yield 'memory_mb', f'{_memory() / 2**20:.1f}'
+    yield 'sync.mode', now.values.sync.mode
+    yield 'sync.time_jumps', str(now.jumps)
+    yield 'registration.mode', now.values.registration.mode
+
+
+def _camera_values(now: Moment, before: Moment) -> Iterator[tuple[str, str]]:
+    frames, counted = now.counted.frames, now.counted
+    for source in Source:
+        name, camera = source.value, now.cameras.get(source)
         new = frames.received[source] - before.counted.frames.received[source]
-        values += [
-            (f'{name}.received', str(frames.received[source])),
-            (f'{name}.paired', str(frames.paired)),
-            (f'{name}.pending', str(now.waiting[source] + now.counted.pending)),
-        ]
-        values += [(f'{name}.dropped.{why.value}', str(dropped.get(why, 0))) for why in DropReason]
-        values.append((f'{name}.rate_hz', _rate(new, now, before)))
-    return values
+        waiting = camera.waiting if camera else 0
+        yield f'{name}.received', str(frames.received[source])
+        yield f'{name}.paired', str(frames.paired[source])
+        yield f'{name}.single', str(frames.single[source])
+        yield f'{name}.pending', str(waiting + counted.pending_frames[source])
+        for reason in DropReason:
+            yield f'{name}.dropped.{reason}', str(frames.dropped[source].get(reason, 0))
+        yield f'{name}.rate_hz', _rate(new, now, before)
+        yield f'{name}.missed', str(camera.missed if camera else 0)
+        yield f'{name}.silent_s', f'{camera.silent / NS if camera else 0:.2f}'
+        yield f'{name}.stopped', _flag(camera is not None and camera.stopped)
+        age = counted.stamp_age[source]
+        yield f'{name}.stamp_age.min_ms', f'{age.least:.3f}'
+        yield f'{name}.stamp_age.max_ms', f'{age.most:.3f}'
+    thermal = now.cameras.get(Source.THERMAL)
+    yield 'thermal.frozen', _flag(thermal is not None and thermal.frozen > 0)
+    yield 'thermal.freezes', str(thermal.freezes if thermal else 0)
+    agc = now.worker.agc
+    yield 'thermal.agc.mode', now.values.thermal.agc
+    yield 'thermal.agc.low', 'nan' if agc is None else f'{agc.low:.2f}'
+    yield 'thermal.agc.high', 'nan' if agc is None else f'{agc.high:.2f}'
+    yield 'thermal.agc.unit', '' if agc is None else agc.unit
+    yield 'thermal.reused', str(frames.reused)
 
 
-def _pair_values(now: Moment, before: Moment) -> list[tuple[str, str]]:
+def _job_values(now: Moment, before: Moment) -> Iterator[tuple[str, str]]:
     counted = now.counted
-    values = [
-        ('pairs.made', str(counted.pairs)),
-        ('pairs.fused', str(counted.frames.paired)),
-        ('pairs.pending', str(counted.pending)),
-    ]
-    values += [(f'pairs.{reason.value}', str(count)) for reason, count in counted.lost.items()]
-    fused = counted.frames.paired - before.counted.frames.paired
-    values.append(('pairs.fused_rate_hz', _rate(fused, now, before)))
+    yield 'pairs.made', str(counted.pairs)
+    yield 'pairs.fused', str(counted.fused)
+    yield 'pairs.pending', str(sum(counted.pending.values()))
+    for source in Source:
+        kind = JobKind.alone(source)
+        yield f'singles.{source}.made', str(counted.made[kind])
+        yield f'singles.{source}.published', str(counted.results[kind])
+    for reason, count in counted.lost.items():
+        yield f'pairs.{reason}', str(count)
+    yield 'pairs.fused_rate_hz', _rate(counted.fused - before.counted.fused, now, before)
     spans = {f'latency.{stage}': span for stage, span in counted.latency.items()}
     for key, span in {**spans, 'skew': counted.skew}.items():
-        values.append((f'{key}.p50_ms', f'{span.p50:.3f}'))
-        values.append((f'{key}.p99_ms', f'{span.p99:.3f}'))
-    return values
+        yield f'{key}.p50_ms', f'{span.p50:.3f}'
+        yield f'{key}.p99_ms', f'{span.p99:.3f}'
 
 
-def _engine_values(engine: EngineInfo) -> list[tuple[str, str]]:
-    height, width = engine.card.input_size
-    return [
-        ('engine.backend', engine.backend),
-        ('engine.provider', engine.provider),
-        ('model.network', engine.card.network),
-        ('model.variant', engine.card.variant),
-        ('model.input_size', f'{width}x{height}'),
-        ('model.weights_sha256', engine.card.weights_sha256),
-    ]
+def _worker_values(now: Moment) -> Iterator[tuple[str, str]]:
+    engine = now.worker.engine
+    yield 'engine.backend', engine.backend if engine else ''
+    yield 'engine.provider', engine.provider if engine else ''
+    yield 'engine.precision', engine.precision if engine else ''
+    yield 'engine.failures_in_a_row', str(now.worker.failures)
+    yield 'engine.busy_s', f'{now.worker.busy / NS:.2f}'
+    card = engine.card if engine else None
+    yield 'model.network', card.network if card else ''
+    yield 'model.variant', card.variant if card else ''
+    yield 'model.input_size', f'{card.input_size[1]}x{card.input_size[0]}' if card else ''
+    yield 'model.weights_sha256', card.weights_sha256 if card else ''
+
+
+def _flag(value: bool) -> str:
+    return 'true' if value else 'false'
 
 
 def _rate(count: int, now: Moment, before: Moment) -> str:
-    seconds = (now.when - before.when) / 1e9
+    seconds = (now.when - before.when) / NS
     return f'{count / seconds:.2f}' if seconds > 0 else 'nan'
+
+
+def _memory() -> int:
+    """Return the bytes of memory that the process holds, 0 where the system does not say."""
+    try:
+        return int(MEMORY.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    except (OSError, ValueError, IndexError):
+        return 0

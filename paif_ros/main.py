@@ -1,4 +1,7 @@
-"""The process of the fusion node: it starts, spins, and ends within two seconds of a signal."""
+"""The process of the fusion node: it starts, spins, and ends within two seconds of a signal.
+
+`--pairs FILE` starts one node for each pair of cameras that the file names (see `pairs`).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
-DONE, FAILED = 0, 1  # exit codes
+DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the node until SIGINT or SIGTERM. Exits with 0, or with 1 where it can't start.
+    """Run until SIGINT or SIGTERM. Exits with 0, with 1 where it can't start, 2 for arguments.
 
     Args:
         args: command line with ROS arguments, that of the process without them.
@@ -20,45 +24,88 @@ def main(args: list[str] | None = None) -> None:
     # Before the slow imports, so that a signal during them ends in silence too.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    sys.exit(_run(args, stop))
+    sys.exit(_run(sys.argv if args is None else args, stop))
 
 
-def _run(args: list[str] | None, stop: threading.Event) -> int:
+def _run(args: list[str], stop: threading.Event) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
+    from rclpy.utilities import remove_ros_args
 
     from paif_ros.errors import PaifError
-    from paif_ros.node import FusionNode
 
+    nodes: list[Any] = []
     try:
+        pairs_file = _pairs_file(remove_ros_args(args)[1:])
         # rclpy's own handlers would end the context before the last diagnostics are out.
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = FusionNode()
+        _make_nodes(pairs_file, stop, nodes)
     # rclpy's errors about arguments are RuntimeErrors, those about its own parameters are not.
     except (PaifError, RuntimeError, ParameterException) as err:
         rclpy.logging.get_logger('fusion').fatal(' '.join(str(err).split()))
+        for node in nodes:
+            node.destroy_node()
         rclpy.try_shutdown()
         return FAILED
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    for node in nodes:
+        executor.add_node(node)
     try:
-        while not stop.is_set() and node.failure is None:
+        while not stop.is_set():
             executor.spin_once(timeout_sec=0.1)  # signals are seen between two waits
     except ExternalShutdownException:
         pass
-    ended = node.stop()
-    code = DONE if node.failure is None else FAILED
+    ended = [node.stop() for node in nodes]
     executor.shutdown()
-    node.destroy_node()
+    for node in nodes:
+        node.destroy_node()
     rclpy.try_shutdown()
-    if not ended:
+    if not all(ended):
         # Leaving Python under a thread that runs native code can crash; there is nothing to save.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
-    return code
+        os._exit(DONE)
+    return DONE
+
+
+def _pairs_file(arguments: list[str]) -> str:
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog='fusion',
+        description='Fuses and segments the frames of a thermal and an RGB camera.',
+        epilog='ROS arguments follow --ros-args: fusion --ros-args -p model_path:=model.onnx',
+    )
+    parser.add_argument(
+        '--pairs', default='', metavar='FILE', help='YAML with many pairs, one node for each'
+    )
+    return str(parser.parse_args(arguments).pairs)
+
+
+def _make_nodes(pairs_file: str, stop: threading.Event, nodes: list[Any]) -> None:
+    """Make the nodes, appending each to the list as soon as it is there."""
+    from paif_ros.node import FusionNode
+
+    if not pairs_file:
+        nodes.append(FusionNode(stopping=stop.is_set))
+        return
+    from rclpy.parameter import Parameter
+
+    from paif_ros import pairs
+
+    for pair in pairs.load(pairs_file):
+        rules = [part for rule in pair.remappings for part in ('-r', ':='.join(rule))]
+        overrides = [Parameter(name, value=value) for name, value in pair.parameters.items()]
+        nodes.append(
+            FusionNode(
+                stopping=stop.is_set,
+                namespace=pair.namespace,
+                cli_args=['--ros-args', *rules],
+                parameter_overrides=overrides,
+            )
+        )
 
 
 if __name__ == '__main__':

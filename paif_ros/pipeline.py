@@ -1,75 +1,86 @@
-"""The hot path of one pair, without ROS: two messages in, the wanted pictures out."""
+"""The hot path of one job, without ROS: messages in, the wanted pictures out.
+
+codec -> thermal range -> registration -> engine -> results. A camera that has stopped is stood in
+for (see `degrade`); where the thermal camera does not look, the RGB picture stays as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import monotonic_ns
+from typing import Any
 
 import numpy as np
 
-from paif_ros.codec import ImageLike, decode_thermal, decode_visible
+from paif_ros import codec, compressed
+from paif_ros.agc import Agc, AgcRange, ThermalConfig
+from paif_ros.degrade import stand_in_thermal, stand_in_visible
 from paif_ros.engines.base import U8, Engine, EngineInfo
 from paif_ros.errors import ImageFormatError
-from paif_ros.outputs import overlay, palette, resize_mask, resize_picture
-from paif_ros.thermal import PercentileRange, to_uint8
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which pictures somebody listens to. The others are not made."""
-
-    fused: bool = True
-    mask: bool = True
-    overlay: bool = True
+from paif_ros.jobs import Job
+from paif_ros.outputs import is_flat
+from paif_ros.parameters import OverlayParameters, Parameters
+from paif_ros.registration import Registration
+from paif_ros.results import Artist, Result, Scene, Wanted
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What may change between two pairs.
+    """What may change between two jobs.
 
     Attributes:
-        thermal_range: how 16-bit counts become 8 bits.
-        alpha: weight of the class colours in the overlay, 0 to 1.
+        thermal: how a thermal frame becomes 8 bit.
+        overlay: how the overlay is drawn.
+        plane_depth: distance in metres at which extrinsics register exactly, 0 for the file's.
+        at_model_size: give the pictures at the model's size rather than the reference camera's.
     """
 
-    thermal_range: PercentileRange
-    alpha: float
+    thermal: ThermalConfig
+    overlay: OverlayParameters
+    plane_depth: float = 0.0
+    at_model_size: bool = False
+
+    @classmethod
+    def of(cls, values: Parameters) -> Settings:
+        """Take them from the node's parameters."""
+        names = [field.name for field in fields(ThermalConfig)]
+        return cls(
+            ThermalConfig(**{name: getattr(values.thermal, name) for name in names}),
+            values.overlay,
+            values.registration.plane_depth,
+            values.output.size == 'model',
+        )
 
 
 @dataclass(frozen=True)
-class Result:
-    """The pictures of one pair at the RGB camera's size; None where not wanted.
+class Infos:
+    """The camera_info messages of a job's cameras, None where none has come."""
 
-    Attributes:
-        fused: uint8 [H, W, 3] RGB.
-        mask: uint8 [H, W], class ids.
-        overlay: uint8 [H, W, 3] RGB.
-        decode: nanoseconds from messages to the engine's inputs.
-        inference: nanoseconds in the engine.
-        convert: nanoseconds from its answer to these pictures.
-    """
-
-    fused: U8 | None
-    mask: U8 | None
-    overlay: U8 | None
-    decode: int
-    inference: int
-    convert: int
+    visible: Any = None
+    thermal: Any = None
 
 
 class Pipeline:
-    """One engine with what goes before and after it.
+    """One engine with what goes before and after it. Belongs to one thread.
 
     Args:
         engine: not yet loaded.
+        registration: brings the thermal picture into the RGB frame.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, registration: Registration) -> None:
         self._engine = engine
+        self._registration = registration
+        self._agc = Agc()
+        self._artist = Artist(())
         self._size = (0, 0)
-        self._colors = palette(())
+
+    @property
+    def agc_range(self) -> AgcRange | None:
+        """The values that were black and white in the last thermal frame, None for 8-bit ones."""
+        return self._agc.range
 
     def load(self) -> EngineInfo:
         """Load the engine.
@@ -80,57 +91,101 @@ class Pipeline:
         """
         info = self._engine.load()
         self._size = info.card.input_size
-        self._colors = palette(info.card.classes)
-        # OpenCV takes tens of milliseconds to import: now, not with the first pair.
-        overlay(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), self._colors, 0.5)
+        self._artist = Artist(info.card.classes)
+        import cv2  # noqa: F401 - takes tens of milliseconds: now, not with the first pair
+
         return info
 
-    def run(
-        self, visible: ImageLike, thermal: ImageLike, wanted: Wanted, settings: Settings
-    ) -> Result:
-        """Fuse and segment one pair.
+    def run(self, job: Job, wanted: Wanted, settings: Settings, infos: Infos) -> Result:
+        """Fuse and segment the frames of one job.
 
         Args:
-            visible: the RGB camera's message.
-            thermal: the thermal camera's message, registered to it.
+            job: one or two frames.
             wanted: which pictures to make.
             settings: the values to make them with.
+            infos: the cameras' geometry, for registration by extrinsics.
 
         Raises:
             ImageFormatError: a message can't be read; its field begins with the camera's name.
+            CalibrationError: the calibration does not fit these pictures.
             EngineError: the engine failed.
         """
-        started = monotonic_ns()
-        with _camera('visible'):
-            color = decode_visible(visible)
-        with _camera('thermal'):
-            heat = to_uint8(decode_thermal(thermal), settings.thermal_range)
-        camera_size = (color.shape[0], color.shape[1])
-        color_in, heat_in = _fit(color, self._size), _fit(heat, self._size)
+        laps = _Laps()
+        color, raw = _decode(job)
+        laps.end('decode')
 
-        decoded = monotonic_ns()
-        prediction = self._engine.infer(color_in, heat_in)
+        heat = None
+        if job.thermal is not None:
+            frozen = job.thermal.payload.frozen
+            heat = self._agc.apply(raw, settings.thermal, job.thermal.stamp, hold=frozen)
+        laps.end('thermal')
 
-        inferred = monotonic_ns()
-        fused = mask = painted = None
-        if wanted.fused or wanted.overlay:
-            fused = resize_picture(prediction.fused, camera_size)
-        if wanted.mask or wanted.overlay:
-            mask = resize_mask(prediction.mask, camera_size)
-        if wanted.overlay and fused is not None and mask is not None:
-            painted = overlay(fused, mask, self._colors, settings.alpha)
-        return Result(
-            fused=fused if wanted.fused else None,
-            mask=mask if wanted.mask else None,
-            overlay=painted,
-            decode=decoded - started,
-            inference=inferred - decoded,
-            convert=monotonic_ns() - inferred,
-        )
+        scene = self._register(color, heat, settings.plane_depth, infos)
+        color_in, heat_in = _fit(scene.color, self._size), _fit(scene.heat, self._size)
+        laps.end('registration')
+
+        prediction = self._engine.infer(color_in, heat_in) if wanted.prediction else None
+        laps.end('inference')
+
+        height, width = self._size if settings.at_model_size else scene.color.shape[:2]
+        pictures = self._artist.draw(prediction, scene, (height, width), wanted, settings.overlay)
+        flat = prediction is not None and is_flat(prediction.fused) and not is_flat(color_in)
+        laps.end('convert')
+        return Result((height, width), **pictures, flat=flat, times=laps.times)
 
     def close(self) -> None:
         """Free the engine."""
         self._engine.close()
+
+    def _register(
+        self, color: U8 | None, heat: U8 | None, plane_depth: float, infos: Infos
+    ) -> Scene:
+        """Bring the thermal picture into the RGB frame, or stand in for a stopped camera."""
+        if color is None:
+            assert heat is not None
+            return Scene(stand_in_visible(heat), heat, alone='thermal')
+        if heat is None:
+            return Scene(color, stand_in_thermal(color), alone='visible')
+        thermal_size, visible_size = ((p.shape[1], p.shape[0]) for p in (heat, color))
+        warp = self._registration.warp(
+            thermal_size, visible_size, infos.visible, infos.thermal, plane_depth
+        )
+        if warp is None:
+            return Scene(color, heat)
+        # Where the thermal camera sees nothing the network gets what stands in for it, rather
+        # than a black edge.
+        outside = stand_in_thermal(color) if warp.coverage < 1 else None
+        return Scene(color, warp.apply(heat, outside), warp)
+
+
+class _Laps:
+    """Times of consecutive stages in ns."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, int] = {}
+        self._last = monotonic_ns()
+
+    def end(self, stage: str) -> None:
+        now = monotonic_ns()
+        self.times[stage], self._last = now - self._last, now
+
+
+def _decode(job: Job) -> tuple[U8 | None, Any]:
+    color = raw = None
+    if job.visible is not None:
+        message = job.visible.payload.message
+        with _camera('visible'):
+            color = _reader(message).decode_visible(message)
+    if job.thermal is not None:
+        message = job.thermal.payload.message
+        with _camera('thermal'):
+            raw = _reader(message).decode_thermal(message)
+    return color, raw
+
+
+def _reader(message: Any) -> Any:
+    """Return the module that reads a message: a CompressedImage has a format, an Image has not."""
+    return compressed if hasattr(message, 'format') else codec
 
 
 def _fit(picture: U8, size: tuple[int, int]) -> U8:

@@ -34,12 +34,26 @@ class NodeParameters:
         self._specs = specs()
         self._values = {spec.name: _declare(node, spec) for spec in self._specs.values()}
         self.current = Parameters.from_values(self._values)
+        self._node = node
+        self._own: dict[str, str] = {}
         node.add_on_set_parameters_callback(self._change)
+
+    def publish(self, name: str, text: str, description: str) -> None:
+        """Show a text of the node's own as a parameter that nobody else can change."""
+        self._own[name] = text
+        self._node.declare_parameter(name, text, ParameterDescriptor(description=description))
+
+    def withdraw(self, name: str) -> None:
+        """Take such a parameter away again, if it is there."""
+        if self._own.pop(name, None) is not None:
+            self._node.undeclare_parameter(name)
 
     def _change(self, changes: list[Any]) -> SetParametersResult:
         values = dict(self._values)
         try:
             for change in changes:
+                if change.name in self._own and change.value != self._own[change.name]:
+                    raise ParameterError(change.name, change.value, 'only what the node says')
                 if change.name in self._specs:  # others, such as use_sim_time, are rclpy's
                     self._specs[change.name].check(change.value)
                     values[change.name] = change.value

@@ -45,7 +45,12 @@ def assert_balanced(rig: Rig) -> None:
     for source in Source:
         dropped = sum(rig.count(f'{source}.dropped.{reason}') for reason in DropReason)
         assert rig.count(f'{source}.pending') == 0
-        assert rig.count(f'{source}.received') == rig.count(f'{source}.paired') + dropped
+        used = rig.count(f'{source}.paired') + rig.count(f'{source}.single')
+        assert rig.count(f'{source}.received') == used + dropped
     ended = sum(rig.count(f'pairs.{reason}') for reason in PAIR_REASONS)
+    singles = [rig.count(f'singles.{source}.made') for source in Source]
+    published = [rig.count(f'singles.{source}.published') for source in Source]
     assert rig.count('pairs.pending') == 0
-    assert rig.count('pairs.made') == rig.count('pairs.fused') + ended
+    assert rig.count('pairs.made') + sum(singles) == (
+        rig.count('pairs.fused') + sum(published) + ended
+    )

@@ -93,13 +93,19 @@ class Rig:
     Args:
         model: value of model_path.
         listen: names of `TOPICS` to subscribe to.
+        wait: the node's state to wait for on entering.
         parameters: further parameters of the node.
     """
 
     def __init__(
-        self, model: Path, listen: tuple[str, ...] = tuple(TOPICS), **parameters: object
+        self,
+        model: Path | str,
+        listen: tuple[str, ...] = tuple(TOPICS),
+        wait: str = 'active',
+        **parameters: object,
     ) -> None:
         self._listen = listen
+        self._wait = wait
         settings = {'model_path': model, 'diagnostics.rate': 10.0, 'engine.threads': 1}
         settings.update({key.replace('__', '.'): value for key, value in parameters.items()})
         self._arguments = [
@@ -153,11 +159,12 @@ class Rig:
         rclpy.shutdown(context=self._context)
 
     def _ready(self) -> bool:
+        if not self.got['diagnostics'] or self.values()['state'] != self._wait:
+            return False
         publishers = (self.visible, self.thermal, self.info)
         topics = [TOPICS[name][1] for name in self._listen]
-        return (
-            bool(self.got['diagnostics'])
-            and all(publisher.get_subscription_count() for publisher in publishers)
+        return self._wait != 'active' or (
+            all(publisher.get_subscription_count() for publisher in publishers)
             and all(self.node.count_publishers(topic) for topic in topics)
         )
 

@@ -25,8 +25,13 @@ from ros_checks import (
 )
 from ros_rig import ROOT, Rig, environment, image, pixels_of
 
+from paif_ros.agc import Agc, ThermalConfig
 from paif_ros.outputs import overlay, palette
-from paif_ros.thermal import PercentileRange, to_uint8
+
+
+def eight_bit(heat: np.ndarray) -> np.ndarray:
+    """What the node makes of a thermal frame with thermal.smoothing 0."""
+    return Agc().apply(heat, ThermalConfig(smoothing=0.0), 1)
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +47,7 @@ def test_150_vga_pairs_at_30_hz(vga_model: Path) -> None:
     """
     size, count = (480, 640), 150
     frames = [camera_pair(number, size) for number in range(10)]
-    with Rig(vga_model) as rig:
+    with Rig(vga_model, thermal__smoothing=0.0) as rig:
         due = time.monotonic()
         for number in range(count):
             color, heat = frames[number % 10]
@@ -71,7 +76,7 @@ def test_150_vga_pairs_at_30_hz(vga_model: Path) -> None:
             assert answer.header == mask.header == painted.header == info.header
             assert (info.height, info.width, info.k[0]) == (480, 640, info.header.stamp.nanosec)
             color, heat = frames[number % 10]
-            expected = tiny_model.expected(color, to_uint8(heat, PercentileRange(1.0, 99.0, 64)))
+            expected = tiny_model.expected(color, eight_bit(heat))
             np.testing.assert_array_equal(pixels_of(answer), expected[0])
             np.testing.assert_array_equal(pixels_of(mask), expected[1])
             drawn = overlay(*expected, palette(tiny_model.CLASSES), 0.5)
@@ -140,9 +145,15 @@ def test_parameters_of_the_running_node(tiny: Path) -> None:
         accepted, reason = change('overlay.alpha', 2.0)
         assert not accepted
         assert all(part in reason for part in ('overlay.alpha', '2.0', '1.0')), reason
-        accepted, reason = change('sync.slop', 0.1)
+        accepted, reason = change('diagnostics.rate', 2.0)
         assert not accepted
         assert 'read-only' in reason
+        accepted, reason = change('classes', 'mine')
+        assert not accepted
+        accepted, reason = change('thermal.range_min', 70000.0)
+        assert not accepted
+        assert 'below thermal.range_max' in reason
+        assert change('sync.slop', 0.1) == (True, '')
         accepted, reason = change('overlay.alpha', 'much')
         assert not accepted
         assert change('overlay.alpha', 1.0) == (True, '')
@@ -150,7 +161,7 @@ def test_parameters_of_the_running_node(tiny: Path) -> None:
         color, heat = camera_pair(0)
         rig.send(image(color, START, 'rgb'), image(heat, START, 'thermal'))
         rig.until(lambda: bool(rig.got['overlay']))
-        expected = tiny_model.expected(color, to_uint8(heat, PercentileRange(1.0, 99.0, 64)))
+        expected = tiny_model.expected(color, eight_bit(heat))
         drawn = overlay(*expected, palette(tiny_model.CLASSES), 1.0)
         np.testing.assert_array_equal(pixels_of(rig.got['overlay'][0]), drawn)
 
@@ -167,19 +178,20 @@ def test_parameters_of_the_running_node(tiny: Path) -> None:
 def test_no_private_name_of_rclpy_is_reused(tiny: Path) -> None:
     """rclpy.Node has private attributes too: overwriting one breaks it, only much later."""
 
-    from rclpy.node import Node
+    from rclpy.lifecycle import LifecycleNode
 
     tree = ast.parse((ROOT / 'paif_ros' / 'node.py').read_text('utf-8'))
     kind = next(
         item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == 'FusionNode'
     )
     ours = {item.name for item in kind.body if isinstance(item, ast.FunctionDef)} - {'__init__'}
+    ours -= {f'on_{step}' for step in ('configure', 'activate', 'deactivate', 'cleanup')}
     for item in ast.walk(kind):
         if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store):
             ours.add(item.attr)
     context = rclpy.context.Context()
     rclpy.init(context=context)
-    plain = Node('plain', context=context)
+    plain = LifecycleNode('plain', context=context)
     theirs = set(dir(plain))
     plain.destroy_node()
     rclpy.shutdown(context=context)
@@ -198,9 +210,9 @@ def test_overlay_work_needs_a_subscriber(tiny: Path, monkeypatch: pytest.MonkeyP
     os.environ.update(environment())
     drawn = []
 
-    def counted(*arguments: object) -> np.ndarray:
+    def counted(*arguments: object, **options: object) -> np.ndarray:
         drawn.append(arguments)
-        return overlay(*arguments)  # type: ignore[arg-type]
+        return overlay(*arguments, **options)  # type: ignore[arg-type]
 
     rclpy.init(args=['--ros-args', '-p', f'model_path:={tiny}'])
     node, rig = FusionNode(), rclpy.create_node('rig')
@@ -230,9 +242,7 @@ def test_overlay_work_needs_a_subscriber(tiny: Path, monkeypatch: pytest.MonkeyP
             spin(0.3)
 
         listen('mask')
-        while node._engine is None:  # loading draws once to warm up
-            spin(0.05)
-        monkeypatch.setattr('paif_ros.pipeline.overlay', counted)
+        monkeypatch.setattr('paif_ros.results.overlay', counted)
         play(range(3))
         assert (len(got['mask']), len(drawn)) == (3, 0)
         listen('overlay')

@@ -15,6 +15,7 @@ import tiny_model
 
 pytest.importorskip('rclpy', reason='needs ROS 2 (or its wheels) in this Python')
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from ros_checks import (
     PERIOD,
     SIZE,
@@ -133,7 +134,8 @@ def test_it_says_once_why_nothing_pairs(tiny: Path) -> None:
         assert_balanced(rig)
         assert rig.count('pairs.made') == 0
         assert ending.text.count('no frames pair') == 1
-        assert 'sync.slop is 0.01 s' in ending.text
+        assert 'min -' in ending.text
+        assert 'sync.slop' in ending.text or 'sync.thermal_offset' in ending.text
 
 
 @pytest.mark.parametrize('slower', [True, False])
@@ -152,8 +154,7 @@ def test_it_says_once_that_little_pairs(tiny: Path, slower: bool) -> None:
         assert_clean(ending)
         assert_balanced(rig)
         assert rig.count('pairs.made') >= 30
-        said = ending.text.count('most frames of both cameras find no partner')
-        assert said == (0 if slower else 1), ending.text
+        assert ('by the gaps between their stamps' in ending.text) != slower
 
 
 def test_it_says_that_stamps_are_missing(tiny: Path) -> None:
@@ -166,7 +167,7 @@ def test_it_says_that_stamps_are_missing(tiny: Path) -> None:
         assert_clean(ending)
         assert_balanced(rig)
         assert rig.count('visible.dropped.bad_stamp') == 25
-        assert ending.text.count('no frames can be compared (bad_stamp): see that') == 1
+        assert ending.text.count('frames can not be compared (bad_stamp): see that their') == 1
 
 
 def test_it_says_which_camera_is_silent(tiny: Path) -> None:
@@ -174,11 +175,12 @@ def test_it_says_which_camera_is_silent(tiny: Path) -> None:
         for number in range(25):
             rig.visible.publish(image(camera_pair(0)[0], START + number * PERIOD, 'rgb'))
             rig.spin(0.1)
-        assert rig.got['diagnostics'][-1].status[0].message == 'no frames from thermal'
+        told = rig.got['diagnostics'][-1].status[0].message
+        assert told.startswith('no frames from thermal for')
         ending = rig.stop()
         assert_clean(ending)
         assert_balanced(rig)
-        assert ending.text.count('no frames on /thermal/image_raw') == 1
+        assert ending.text.count('no images on /thermal/image_raw') == 1
 
 
 def test_a_slow_engine_drops_pairs_and_never_queues_them(tmp_path: Path) -> None:
@@ -213,21 +215,16 @@ def test_a_signal_in_the_middle_of_a_long_inference(tmp_path: Path, number: int)
 @pytest.mark.parametrize(
     ('parameters', 'text'),
     [
-        ([], "parameter 'model_path' is ''"),
-        (['model_path:=/no/such/file.onnx'], 'there is no model file'),
-        (['model_path:={root}/package.xml'], 'give an .onnx file'),
-        (['model_path:={broken}'], 'can not load'),
         (['model_path:={tiny}', 'sync.slop:=-1.0'], "parameter 'sync.slop' is -1.0"),
         (['model_path:={tiny}', 'sync.slop:=1'], "parameter 'sync.slop' is 1"),
         (['model_path:={tiny}', 'engine.backend:=caffe'], 'one of auto, onnxruntime'),
         (['model_path:={tiny}', 'use_sim_time:=banana'], 'use_sim_time'),
         (['sync.slop:=['], ''),
+        (['model_path:={tiny}', 'registration.mode:=homography'], 'ros2 run paif_ros calibrate'),
     ],
 )
-def test_it_can_not_start(tmp_path: Path, tiny: Path, parameters: list[str], text: str) -> None:
-    broken = tmp_path / 'broken.onnx'
-    broken.write_bytes(b'\x00\x01')
-    filled = [p.format(root=ROOT, broken=broken, tiny=tiny) for p in parameters]
+def test_it_can_not_start(tiny: Path, parameters: list[str], text: str) -> None:
+    filled = [p.format(tiny=tiny) for p in parameters]
     arguments = [part for parameter in filled for part in ('-p', parameter)]
     result = subprocess.run(
         [sys.executable, '-m', 'paif_ros.node', '--ros-args', *arguments],
@@ -242,6 +239,32 @@ def test_it_can_not_start(tmp_path: Path, tiny: Path, parameters: list[str], tex
     assert text in result.stderr + result.stdout
     assert 'Traceback' not in result.stderr
     assert (result.stderr + result.stdout).count('[FATAL]') == 1
+
+
+@pytest.mark.parametrize(
+    ('model', 'text'),
+    [
+        ('', "parameter 'model_path' is ''"),
+        ('/no/such/file.onnx', 'there is no model file'),
+        ('{root}/package.xml', 'give an .onnx file'),
+        ('{broken}', 'can not load'),
+    ],
+)
+def test_without_a_model_it_stays_unconfigured_and_says_why(
+    tmp_path: Path, model: str, text: str
+) -> None:
+    broken = tmp_path / 'broken.onnx'
+    broken.write_bytes(b'\x00\x01')
+    path = model.format(root=ROOT, broken=broken)
+    with Rig(Path(path) if path else "''", wait='unconfigured') as rig:
+        rig.until(lambda: rig.got['diagnostics'][-1].status[0].level == DiagnosticStatus.ERROR)
+        told = rig.got['diagnostics'][-1].status[0].message
+        assert told.startswith('unconfigured: ')
+        assert text in told
+        ending = rig.stop()
+        assert_clean(ending)
+        assert ending.text.count('[FATAL]') == 1
+        assert 'ros2 lifecycle set /fusion configure' in ending.text
 
 
 @pytest.mark.parametrize('module', ['paif_ros.main', 'paif_ros.node'])

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
 import pytest
@@ -77,6 +76,8 @@ def test_share_files(install: Path) -> None:
     for path in (
         'package.xml',
         'launch/fusion.launch.py',
+        'launch/multi.launch.py',
+        'config/multi.yaml',
         'config/fusion.yaml',
         'config/fastdds_shm.xml',
         'config/fastdds_shm_small.xml',
@@ -92,11 +93,11 @@ def test_the_executable_is_where_launch_looks_and_runs(install: Path) -> None:
     executable = install / 'lib' / 'paif_ros' / 'fusion'
     assert os.access(executable, os.X_OK)
     result = run(
-        *(executable, '--ros-args', '-p', 'model_path:=/no/such.onnx'),
+        *(executable, '--ros-args', '-p', 'sync.slop:=7.0'),
         PYTHONPATH=str(site_packages(install)),
     )
     assert result.returncode == 1
-    assert 'there is no model file' in result.stderr
+    assert "parameter 'sync.slop' is 7.0" in result.stderr
     assert 'Traceback' not in result.stderr
 
 
@@ -157,44 +158,6 @@ def test_profile_only_where_the_user_has_not_chosen() -> None:
     assert set(variables.values()) == {'/a.xml'}
     for name in CHOICES:
         assert profile_environment('/a.xml', {name: 'mine'}) == {}
-
-
-@pytest.mark.parametrize(
-    ('color', 'given', 'expected'),
-    [
-        ('color/image_raw', '', 'color/camera_info'),
-        ('/camera/image_raw', '', '/camera/camera_info'),
-        ('image', '', 'camera_info'),
-        ('/camera/image_raw', '/other/info', '/other/info'),
-    ],
-)
-def test_launch_finds_the_camera_info(
-    color: str, given: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The command in the README names the images only."""
-
-    class LaunchConfiguration:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def perform(self, context: dict[str, str]) -> str:
-            return context[self.name]
-
-    for name in ('launch', 'launch_ros', 'ament_index_python'):  # not on PyPI
-        for part in ('', '.actions', '.conditions', '.substitutions', '.packages'):
-            monkeypatch.setitem(sys.modules, name + part, MagicMock())
-    monkeypatch.setattr(
-        sys.modules['launch.substitutions'], 'LaunchConfiguration', LaunchConfiguration
-    )
-    spec = importlib.util.spec_from_file_location(
-        'fusion_launch', ROOT / 'launch/fusion.launch.py'
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    context = {'color_topic': color, 'color_info_topic': given}
-    assert module.camera_info_topic(context) == expected
 
 
 @pytest.mark.parametrize(('mebibytes', 'name'), [(64, 'fastdds_shm_small'), (256, 'fastdds_shm')])

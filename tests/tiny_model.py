@@ -36,6 +36,9 @@ def write(
     *,
     work: int = 0,
     poison: bool = False,
+    nan: bool = False,
+    hungry: bool = False,
+    stall: int = 0,
     dtype: int = TensorProto.UINT8,
     outputs: tuple[str, str] = ('fused', 'mask'),
     metadata: dict[str, str] | None = None,
@@ -49,6 +52,9 @@ def write(
         size: (height, width).
         work: how many needless convolutions to run, to be slow.
         poison: fail at run time when the brightest thermal pixel is 255.
+        nan: compute with NaN when it is.
+        hungry: ask for a tebibyte of memory when it is.
+        stall: how many convolutions of a large picture to run, in vain, when it is.
         dtype: element type of the input, UINT8 in the contract.
         outputs: names of the outputs.
         metadata: in place of the right one.
@@ -94,6 +100,38 @@ def write(
             helper.make_node('Gather', ['table', 'place'], ['entry']),
         ]
         add_zero('entry')
+    if nan or hungry or stall:
+        constants.append(helper.make_tensor('most', TensorProto.FLOAT, [], [255.0]))
+        nodes += [
+            helper.make_node('ReduceMax', ['t'], ['top_now'], keepdims=0),
+            helper.make_node('GreaterOrEqual', ['top_now', 'most'], ['is_255']),
+            helper.make_node('Cast', ['is_255'], ['flag'], to=TensorProto.FLOAT),
+        ]
+    if nan:  # 0 / (1 - flag): 0, or NaN
+        constants.append(helper.make_tensor('unity', TensorProto.FLOAT, [], [1.0]))
+        nodes += [
+            helper.make_node('Sub', ['unity', 'flag'], ['rest']),
+            helper.make_node('Div', ['nothing', 'rest'], ['hole']),
+        ]
+        add_zero('hole')
+    if hungry:  # the sum of a vector of one element, or of 2**38
+        constants += [
+            helper.make_tensor('exponent', TensorProto.FLOAT, [], [38.0]),
+            helper.make_tensor('base', TensorProto.FLOAT, [], [2.0]),
+            helper.make_tensor('flat', TensorProto.INT64, [1], [1]),
+        ]
+        nodes += [
+            helper.make_node('Mul', ['flag', 'exponent'], ['power']),
+            helper.make_node('Pow', ['base', 'power'], ['length']),
+            helper.make_node('Cast', ['length'], ['length_id'], to=TensorProto.INT64),
+            helper.make_node('Reshape', ['length_id', 'flat'], ['much']),
+            helper.make_node('ConstantOfShape', ['much'], ['memory']),
+            helper.make_node('ReduceSum', ['memory'], ['eaten'], keepdims=0),
+        ]
+        add_zero('eaten')
+    if stall:
+        nodes += _stall(stall, constants)
+        add_zero('stalled')
     if work:
         weights = np.full((16, 16, 3, 3), 1e-3, np.float32)
         first = np.full((16, 1, 1, 1), 1e-3, np.float32)
@@ -131,3 +169,37 @@ def write(
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
+
+
+def _stall(count: int, constants: list[onnx.TensorProto]) -> list[onnx.NodeProto]:
+    """Return a loop that runs `count` times where `flag` is 1, else not at all."""
+    picture = helper.make_tensor_value_info('state_in', TensorProto.FLOAT, [1, 16, 256, 256])
+    body = helper.make_graph(
+        [
+            helper.make_node('Conv', ['state_in', 'kernel'], ['state_out'], pads=[1] * 4),
+            helper.make_node('Identity', ['go'], ['go_on']),
+        ],
+        'body',
+        [
+            helper.make_tensor_value_info('turn', TensorProto.INT64, []),
+            helper.make_tensor_value_info('go', TensorProto.BOOL, []),
+            picture,
+        ],
+        [
+            helper.make_tensor_value_info('go_on', TensorProto.BOOL, []),
+            helper.make_tensor_value_info('state_out', TensorProto.FLOAT, [1, 16, 256, 256]),
+        ],
+    )
+    constants += [
+        onnx.numpy_helper.from_array(np.full((16, 16, 3, 3), 1e-3, np.float32), 'kernel'),
+        helper.make_tensor('canvas', TensorProto.INT64, [4], [1, 16, 256, 256]),
+        helper.make_tensor('turns', TensorProto.FLOAT, [], [float(count)]),
+        helper.make_tensor('always', TensorProto.BOOL, [], [True]),
+    ]
+    return [
+        helper.make_node('Mul', ['flag', 'turns'], ['turns_now']),
+        helper.make_node('Cast', ['turns_now'], ['trips'], to=TensorProto.INT64),
+        helper.make_node('ConstantOfShape', ['canvas'], ['start']),
+        helper.make_node('Loop', ['trips', 'always', 'start'], ['end'], body=body),
+        helper.make_node('ReduceMean', ['end'], ['stalled'], keepdims=0),
+    ]

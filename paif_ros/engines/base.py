@@ -39,12 +39,14 @@ class EngineInfo:
         provider: what computes, such as 'CPUExecutionProvider'.
         reason: why this provider was chosen, in words.
         card: the metadata of the model file.
+        precision: of the arithmetic, such as 'fp32'.
     """
 
     backend: str
     provider: str
     reason: str
     card: ModelCard
+    precision: str = 'fp32'
 
 
 class Engine(Protocol):
