@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pairing_bench import MS, SECOND, START, Bench, T, V, in_order, stream
+from pairing_bench import MS, SECOND, START, Bench, HoldingBench, T, V, in_order, stream
 
 from paif_ros.accounting import DropReason
 
@@ -128,12 +128,19 @@ def test_a_frame_of_the_far_future_blocks_nobody():
 
 
 @pytest.mark.parametrize('back', [1050 * MS, 1950 * MS])
-def test_a_camera_set_back_alone_by_less_than_the_slop_shuts_nobody_out(back):
+@pytest.mark.parametrize('kind', [Bench, HoldingBench])
+@pytest.mark.parametrize('live', [False, True])
+def test_a_camera_set_back_alone_by_less_than_the_slop_shuts_nobody_out(back, kind, live):
     clean = [START + i * 33 * MS for i in range(60)]
-    bench = Bench(slop=2 * SECOND).run(in_order(clean[:30], clean[:30]))
+    bench = kind(20 * MS if live else 2 * SECOND).run(in_order(clean[:30], clean[:30]))
+    if live:
+        name = 'slop' if kind is Bench else 'max_age'
+        setattr(bench.pairer, name, 2 * SECOND)
+        bench.slop = 2 * SECOND
+    waiting = bench.pending()[T]
     bench.run(event for stamp in clean[30:] for event in ((V, stamp - back), (T, stamp)))
     assert bench.pairer.jumps == 1
-    assert bench.check().reasons(T)[DropReason.TIME_JUMP] == 0
+    assert bench.check().reasons(T)[DropReason.TIME_JUMP] == waiting
 
 
 @pytest.mark.parametrize('wrong', [1, 2**62])

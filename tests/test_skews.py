@@ -187,6 +187,13 @@ def test_frames_that_meet_are_a_matter_of_the_slop_however_late_one_camera_is():
     assert [name for name, _ in cameras.report().changes] == ['sync.slop']
 
 
+def test_one_lucky_skew_hides_no_clock_that_is_off():
+    """Frames of a queue's first moments may have met by chance."""
+    known = Rhythm(33 * MS, 0), Rhythm(33 * MS, SECOND)
+    report = skew_report(SkewCase([0, *[700 * MS] * 40], *known, 'pair', 20 * MS))
+    assert report.changes[0] == ('sync.thermal_offset', '1.000')
+
+
 def test_the_slop_is_of_the_faster_camera():
     visible, thermal = Rhythm(10 * MS, 0), Rhythm(100 * MS, 0)
     for cameras in ((visible, thermal), (thermal, visible)):
