@@ -64,7 +64,10 @@ class Agc:
 
     @property
     def range(self) -> AgcRange | None:
-        """Black and white of the last frame; None without one, and with uint8 frames."""
+        """Black and white of the last frame; None without one, and with uint8 frames.
+
+        May be read from any thread.
+        """
         return self._range
 
     def apply(
@@ -78,8 +81,8 @@ class Agc:
             stamp_ns: the frame's stamp in nanoseconds. The range follows by the time between
                 stamps; it snaps to the frame's own where the stamp is 0 or goes back, as with a
                 new size or type of frame and a scene cut (most pixels are outside of the range, or
-                it is 16 times too wide). A frame given again with its stamp gives
-                the same picture again.
+                it is 16 times too wide). A frame given again with its stamp gives the same picture
+                again.
             hold: keep the range, because what the camera shows now is not the scene (shutter).
 
         Returns:
@@ -159,11 +162,11 @@ def _weight(stamp: int, before: int, smoothing: float) -> float:
 
 
 def _is_cut(old: Range, own: Range, thermal: NDArray[Any]) -> bool:
-    """Tell whether the range of before makes a frame unreadable.
+    """Tell whether the range so far would make a frame unreadable.
 
-    Either most of its pixels are outside, or it is far too narrow. One that is far wider is no
-    cut: a hot spot of about one percent of the frame moves a percentile by thousands of counts,
-    and would do so with every frame in which it comes or goes.
+    Either most of its pixels lie outside, or all of them would become nearly one grey. A frame
+    whose own range is far wider is no cut: a hot spot of about one percent of the frame moves a
+    percentile by thousands of counts, and would do so whenever it comes or goes.
     """
     sample = sampled(thermal)
     inside = int(np.count_nonzero((sample >= old[0]) & (sample <= old[1])))

@@ -346,6 +346,16 @@ class TestOverTime:
         agc.apply(shutter, MODES[mode], 32 * PERIOD)
         assert 0 < agc.range.low - before.low < 0.1 * 300
 
+    def test_hold_keeps_the_whole_map(self, mode):
+        """A frame of the coldest third only gets the greys that its values had in the scene."""
+        agc, frame = Agc(), scene()
+        grey = agc.apply(frame, MODES[mode], PERIOD)
+        cold = agc.apply(np.tile(frame[:20], (3, 1)), MODES[mode], 2 * PERIOD, hold=True)
+        if mode != 'clahe':  # which looks at each tile of each frame
+            np.testing.assert_array_equal(cold, np.tile(grey[:20], (3, 1)))
+        again = agc.apply(frame, MODES[mode], 3 * PERIOD, hold=True)
+        np.testing.assert_array_equal(again, grey)
+
     def test_hold_needs_a_range_to_keep(self, mode):
         frame = scene()
         grey = Agc().apply(frame, MODES[mode], PERIOD, hold=True)

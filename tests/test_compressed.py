@@ -226,6 +226,19 @@ def test_a_picture_that_its_writer_turned_keeps_its_sides():
     np.testing.assert_array_equal(decode_visible(compressed('jpeg', turned)), plain)
 
 
+@pytest.mark.parametrize('answer', [None, GREY.T, GREY.astype(np.float32), cv2.error('broken')])
+def test_what_opencv_does_not_decode_to_the_header_is_refused(monkeypatch, answer):
+    def decode(*_):
+        if isinstance(answer, cv2.error):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(cv2, 'imdecode', decode)
+    with pytest.raises(ImageFormatError) as caught:
+        decode_thermal(compressed('png', PICTURES['grey png']))
+    assert caught.value.field == 'data'
+
+
 def chunk(kind, body):
     return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
 

@@ -70,6 +70,11 @@ def test_a_frame_given_again_is_no_repetition():
     assert answers == [False, False, True, True, True]
 
 
+def test_a_still_picture_that_comes_twice_as_two_messages_each_is_no_freeze():
+    detector = FreezeDetector()
+    assert not any(detector.update(frame(1), k // 2 * 1_000_000_000) for k in range(2, 6))
+
+
 def test_stamps_that_go_back_start_anew():
     detector, answers, stamps = replay([1] * 10, 30.0)
     assert answers[-1]
