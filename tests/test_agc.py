@@ -123,7 +123,7 @@ class TestOneFrame:
         np.testing.assert_array_equal(once(view, MODES[mode]), once(view.copy(), MODES[mode]))
 
     @pytest.mark.parametrize('mode', ['fixed', 'percentile', 'plateau'])
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     @given(
         drawn=st.tuples(
             st.integers(0, 2**32 - 1), st.integers(0, 65_535), st.floats(0.0, 30_000.0)

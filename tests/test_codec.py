@@ -4,7 +4,7 @@ import array
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import message
 
@@ -178,6 +178,7 @@ def blank():
     return message('', b'', step=0)
 
 
+@settings(deadline=None)
 @given(
     height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99),
     contiguous=st.booleans(),
