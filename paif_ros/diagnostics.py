@@ -14,6 +14,7 @@ from paif_ros.parameters import Parameters
 from paif_ros.statistics import Snapshot
 from paif_ros.worker import WorkerState
 
+APART_NS = 100_000_000  # clocks further apart than this make pairs of the wrong frames
 FLAT_MANY = 3  # flat answers in a row that are no coincidence
 MEMORY = Path('/proc/self/statm')
 
@@ -38,6 +39,8 @@ class Moment:
         values: the parameters.
         cameras: of the cameras, empty before the node is active for the first time.
         jumps: jumps of the stamps back in time.
+        clock_difference: ns by which thermal stamps are older than RGB ones that come in with
+            them, None where not known.
         misfits: QoS that does not fit, in words.
         worker: of the worker.
     """
@@ -49,6 +52,7 @@ class Moment:
     values: Parameters
     cameras: Mapping[Source, CameraState] = field(default_factory=dict)
     jumps: int = 0
+    clock_difference: int | None = None
     misfits: tuple[str, ...] = ()
     worker: WorkerState = field(default_factory=WorkerState)
 
@@ -127,6 +131,13 @@ def _warnings(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
             yield Severity.WARN, f'{source} frozen for {camera.frozen / NS:.1f} s'
         if camera.losing:
             yield Severity.WARN, camera.losing
+    apart = now.clock_difference or 0
+    if abs(apart) > APART_NS and now.values.sync.mode == 'pair':
+        yield (
+            Severity.WARN,
+            f'thermal stamps are {apart / NS:.2f} s behind those of RGB frames that arrive with '
+            'them: see sync.thermal_offset',
+        )
     for misfit in now.misfits:
         yield Severity.WARN, f'incompatible QoS: {misfit}'
     if now.worker.flat >= FLAT_MANY:
@@ -149,6 +160,8 @@ def _node_values(now: Moment) -> Iterator[tuple[str, str]]:
     yield 'memory_mb', f'{_memory() / 2**20:.1f}'
     yield 'sync.mode', now.values.sync.mode
     yield 'sync.time_jumps', str(now.jumps)
+    apart = now.clock_difference
+    yield 'sync.clock_difference_ms', 'nan' if apart is None else f'{apart / NS * 1000:.3f}'
     yield 'registration.mode', now.values.registration.mode
 
 

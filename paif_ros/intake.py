@@ -61,6 +61,11 @@ class Intake:
         """Jumps back in time so far."""
         return self._pairing.jumps
 
+    @property
+    def clock_difference(self) -> int | None:
+        """By how many ns thermal stamps are older than RGB ones that come in with them."""
+        return self._lookout.clock_difference
+
     def state(self, source: Source) -> CameraState:
         """Describe a camera at this moment."""
         return self._lookout.state(source, self._pairing.pending(source))

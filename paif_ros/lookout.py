@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from time import monotonic_ns
 from typing import Any
 
-from paif_ros import codec
+from paif_ros import codec, compressed
 from paif_ros.accounting import Source
 from paif_ros.freeze import FreezeDetector
 from paif_ros.notices import Level, Notices
+from paif_ros.skews import clock_difference
 from paif_ros.watch import CameraWatch
 
 NS = 10**9
@@ -59,6 +60,12 @@ def stamp_of(message: Any) -> int:
     """Return the stamp of a message's header in ns."""
     stamp = message.header.stamp
     return int(stamp.sec) * NS + int(stamp.nanosec)
+
+
+def _coloured(message: Any) -> bool:
+    if hasattr(message, 'format'):
+        return compressed.is_false_colour(message)
+    return codec.is_false_colour(message.encoding)
 
 
 class Lookout:
@@ -120,6 +127,12 @@ class Lookout:
     def watch(self, source: Source) -> CameraWatch:
         """What is known of a camera's stamps."""
         return self._watches[source]
+
+    @property
+    def clock_difference(self) -> int | None:
+        """By how many ns thermal stamps are older than RGB ones that come in with them."""
+        visible, thermal = (self._watches[source] for source in Source)
+        return clock_difference(visible, thermal)
 
     @property
     def both_send(self) -> bool:
@@ -196,11 +209,11 @@ class Lookout:
         if before is not None:
             text = f'{source} images are {kind} from now on, they were {before}'
             self._notices.now_and_then(Level.INFO, f'format.{source}', text)
-        if source is Source.THERMAL and codec.is_false_colour(getattr(message, 'encoding', '')):
+        if source is Source.THERMAL and _coloured(message):
             self._notices.once(
                 Level.WARN,
                 'false_colour',
-                f'{self._topics[source]} sends a coloured picture ({message.encoding}): its '
+                f'{self._topics[source]} sends a coloured picture ({kind}): its '
                 'brightness is taken, which is not the temperature. Set the camera driver to '
                 'mono16',
             )

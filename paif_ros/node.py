@@ -260,6 +260,7 @@ class FusionNode(ManagedNode):
             values=self._present(),
             cameras={s: intake.state(s) for s in Source} if intake else self._cameras,
             jumps=self._time_jumps + (intake.jumps if intake else 0),
+            clock_difference=intake.clock_difference if intake else None,
             misfits=tuple(image.incompatible for image in images if image.incompatible),
             worker=worker.state(now) if worker else self._idle_worker,
         )

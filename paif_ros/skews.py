@@ -18,7 +18,7 @@ from paif_ros.statistics import NS_PER_MS
 _REACH = 0.6
 _UNLIKE = 1.8  # how many times slower a thermal camera is that hold_thermal suits
 # The most that parameters.yaml allows.
-_MOST_OFFSET_NS = 3600 * 10**9
+_MOST_OFFSET_NS = 86400 * 10**9
 _MOST_SLOP_NS = 10**9
 _MOST_QUEUE = 1000
 

@@ -94,6 +94,7 @@ class Rig:
         model: value of model_path.
         listen: names of `TOPICS` to subscribe to.
         wait: the node's state to wait for on entering.
+        raw: whether it is to subscribe to the cameras' raw images, which is waited for too.
         parameters: further parameters of the node.
     """
 
@@ -102,10 +103,12 @@ class Rig:
         model: Path | str,
         listen: tuple[str, ...] = tuple(TOPICS),
         wait: str = 'active',
+        raw: bool = True,
         **parameters: object,
     ) -> None:
         self._listen = listen
         self._wait = wait
+        self._raw = raw
         settings = {'model_path': model, 'diagnostics.rate': 10.0, 'engine.threads': 1}
         settings.update({key.replace('__', '.'): value for key, value in parameters.items()})
         self._arguments = [
@@ -161,7 +164,7 @@ class Rig:
     def _ready(self) -> bool:
         if not self.got['diagnostics'] or self.values()['state'] != self._wait:
             return False
-        publishers = (self.visible, self.thermal, self.info)
+        publishers = (self.info, *((self.visible, self.thermal) if self._raw else ()))
         topics = [TOPICS[name][1] for name in self._listen]
         return self._wait != 'active' or (
             all(publisher.get_subscription_count() for publisher in publishers)

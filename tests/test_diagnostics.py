@@ -153,6 +153,8 @@ STOPPED = replace(FINE, silent=3 * SECOND, stopped=True)
             Severity.WARN,
             'few',
         ),
+        ({'clock_difference': 90 * MS}, Severity.OK, 'idle'),
+        ({'clock_difference': -300 * MS}, Severity.WARN, 'thermal stamps are -0.30 s behind'),
         ({'misfits': ('a and b',)}, Severity.WARN, 'incompatible QoS: a and b'),
         ({'worker': WorkerState(busy=4 * SECOND)}, Severity.ERROR, 'an inference has taken 4.0 s'),
         (
