@@ -41,6 +41,7 @@ MAX_FILE = 64 * 1024  # bytes; a calibration has two thousand
 MAX_DEPTH = 100000.0  # metres, as plane_depth among the parameters
 _MAX_PIXEL = 1e5  # where a homography may lead the thermal picture's corners
 _MAX_SHIFT = 100.0  # metres between the two cameras
+_MAX_NESTING = 8  # of lists and keys in a file
 _HEAD = (
     '# Registration of a thermal to an RGB camera, see docs/registration.md of paif_ros.\n'
     '# Pixels are (column, row) from the middle of the top left one.\n'
@@ -190,10 +191,16 @@ def parse_yaml(text: str, path: str | Path) -> Any:
     import yaml
 
     try:
-        # An alias in an alias makes gigabytes of a few lines; nobody needs one here.
+        # An alias in an alias makes gigabytes of a few lines, and thousands of brackets keep the
+        # parser busy for minutes; nobody needs either here.
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise CalibrationError('file', f'alias *{_short(event.anchor)}', 'no YAML aliases')
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_NESTING:
+                raise CalibrationError('file', str(path), f'up to {_MAX_NESTING} levels')
         return yaml.safe_load(text)
     # A wrong date is a ValueError or OverflowError, a list as a key a TypeError.
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as err:
@@ -255,11 +262,11 @@ def _plain(value: Any) -> Any:
 
 def _homography(key: str, rows: Any, size: Size) -> Matrix:
     """Return a homography of such a sign that points before the camera have a positive weight."""
-    matrix = np.array(to_matrix(key, rows))
-    norm = float(np.abs(matrix).max())
+    given = to_matrix(key, rows)
+    norm = max(abs(value) for row in given for value in row)
     if norm == 0.0:
         raise CalibrationError(key, rows, 'a matrix that is not zero')
-    matrix /= norm
+    matrix = np.array(given) / norm
     right, bottom = size[0] - 0.5, size[1] - 0.5
     corners = np.array([[-0.5, right, right, -0.5], [-0.5, -0.5, bottom, bottom], [1, 1, 1, 1]])
     x, y, weight = matrix @ corners
@@ -277,7 +284,7 @@ def _homography(key: str, rows: Any, size: Size) -> Matrix:
             f'a picture of more than 16 pixels within {_MAX_PIXEL:g} pixels',
         )  # fmt: skip
     # The picture lies before the camera, so this entry, the weight of a pixel in it, is not 0.
-    return to_matrix(key, matrix / matrix[2, 2])
+    return given if given[2][2] == 1.0 else to_matrix(key, matrix / matrix[2, 2])
 
 
 def _rotation(key: str, rows: Any) -> Matrix:

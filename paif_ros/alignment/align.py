@@ -127,12 +127,16 @@ def _check_patches(patches: Patches, count: int) -> None:
 
 
 def _hold_out(pairs: Sequence[Pair], found: F64) -> Residual | None:
-    """Measure on each half of the pairs the homography of the other half."""
-    halves = (pairs[::2], pairs[1::2])
+    """Measure on some of the pairs the homography of the others.
+
+    Two halves where both have pairs enough, else quarters, of which three are known.
+    """
+    folds = 2 if len(pairs) >= 2 * _FEW else 4
     away: list[float] = []
-    for known, unknown in (halves, halves[::-1]):
+    for fold in range(folds):
+        known = [pair for index, pair in enumerate(pairs) if index % folds != fold]
         matrix = refine(known, found)
-        patches = match(unknown, found)
+        patches = match(pairs[fold::folds], found)
         sure = patches.sure
         away += distances(matrix, patches.thermal[sure], patches.visible[sure]).tolist()
     return Residual.of(away, held_out=True) if away else None
