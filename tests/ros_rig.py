@@ -20,7 +20,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
 from paif_ros.fastdds import profile_environment
@@ -36,6 +36,7 @@ ENCODINGS = {
     ('uint8', 3): 'rgb8',
     ('uint8', 2): 'mono8',
     ('uint16', 2): 'mono16',
+    ('float32', 2): '32FC1',
 }
 
 
@@ -56,7 +57,7 @@ def image(pixels: np.ndarray, stamp: int, frame_id: str) -> Image:
     """Return a message with these pixels.
 
     Args:
-        pixels: uint8 [H, W, 3], uint8 [H, W] or uint16 [H, W].
+        pixels: uint8 [H, W, 3], uint8 [H, W], uint16 [H, W] or float32 [H, W].
         stamp: nanoseconds.
         frame_id: the camera's frame.
     """
@@ -95,6 +96,9 @@ class Rig:
         listen: names of `TOPICS` to subscribe to.
         wait: the node's state to wait for on entering.
         raw: whether it is to subscribe to the cameras' raw images, which is waited for too.
+        qos: profile of the cameras' publishers.
+        launcher: command that starts the node's command, such as `setpriv`.
+        home: HOME of the node's process, in place of ours.
         parameters: further parameters of the node.
     """
 
@@ -104,11 +108,17 @@ class Rig:
         listen: tuple[str, ...] = tuple(TOPICS),
         wait: str = 'active',
         raw: bool = True,
+        qos: QoSProfile = qos_profile_sensor_data,
+        launcher: tuple[str, ...] = (),
+        home: Path | None = None,
         **parameters: object,
     ) -> None:
         self._listen = listen
         self._wait = wait
         self._raw = raw
+        self._qos = qos
+        self._launcher = launcher
+        self._home = {'HOME': str(home)} if home else {}
         settings = {'model_path': model, 'diagnostics.rate': 10.0, 'engine.threads': 1}
         settings.update({key.replace('__', '.'): value for key, value in parameters.items()})
         self._arguments = [
@@ -120,8 +130,9 @@ class Rig:
         os.environ.update(environment())
         self._output = tempfile.TemporaryFile('w+')  # a pipe nobody reads would fill up
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'paif_ros.node', '--ros-args', *self._arguments],
-            env=environment(),
+            [*self._launcher, sys.executable, '-m', 'paif_ros.node', '--ros-args']
+            + self._arguments,
+            env={**environment(), **self._home},
             cwd=ROOT,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -131,17 +142,20 @@ class Rig:
         self.node = rclpy.create_node('rig', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        sensor = qos_profile_sensor_data
-        self.visible = self.node.create_publisher(Image, 'color/image_raw', sensor)
-        self.thermal = self.node.create_publisher(Image, 'thermal/image_raw', sensor)
-        self.info = self.node.create_publisher(CameraInfo, 'color/camera_info', sensor)
+        self.visible = self.node.create_publisher(Image, 'color/image_raw', self._qos)
+        self.thermal = self.node.create_publisher(Image, 'thermal/image_raw', self._qos)
+        self.info = self.node.create_publisher(CameraInfo, 'color/camera_info', self._qos)
         for name in self._listen:
             kind, topic = TOPICS[name]
             self.node.create_subscription(kind, topic, self.got[name].append, 10)
         self.node.create_subscription(
             DiagnosticArray, '/diagnostics', self.got['diagnostics'].append, 10
         )
-        self.until(self._ready, 20.0)
+        try:
+            self.until(self._ready, 30.0)
+        except BaseException:  # then __exit__ is not called
+            self.__exit__(None, None, None)
+            raise
         self.spin(0.3)  # the node's publishers must have seen our subscriptions too
         return self
 
