@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -31,8 +32,7 @@ from paif_ros.degrade import stand_in_thermal, stand_in_visible
 
 SCENE_SEED = 500  # of the first evaluation scene; training starts at 1000, the demo plays 0
 CAMERAS = ('thermal', 'visible')
-LEVELS = {'grey': 128, 'zeros': 0}
-FILLS = ('copy', *LEVELS)
+FILLS = ('black', 'grey', 'copy')
 
 
 def without(pair: LabelledPair, camera: str, fill: str) -> LabelledPair:
@@ -41,14 +41,22 @@ def without(pair: LabelledPair, camera: str, fill: str) -> LabelledPair:
     Args:
         pair: both pictures.
         camera: which one of `CAMERAS` is missing.
-        fill: what stands in for it: 'copy' the other picture, as `paif_ros.degrade` does, 'grey'
-            level 128 everywhere, 'zeros' black.
+        fill: what stands in for it: 'black' as in the node, 'grey' level 128 everywhere, 'copy'
+            the other picture (luma of RGB for thermal, thermal in three channels for RGB).
     """
-    if fill != 'copy':
-        return replace(pair, **{camera: np.full_like(getattr(pair, camera), LEVELS[fill])})
     if camera == 'thermal':
-        return replace(pair, thermal=stand_in_thermal(pair.visible))
-    return replace(pair, visible=stand_in_visible(pair.thermal))
+        filled = {
+            'black': stand_in_thermal(pair.visible),
+            'grey': np.full_like(pair.thermal, 128),
+            'copy': cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY),
+        }
+        return replace(pair, thermal=np.asarray(filled[fill], np.uint8))
+    filled = {
+        'black': stand_in_visible(pair.thermal),
+        'grey': np.full_like(pair.visible, 128),
+        'copy': cv2.cvtColor(pair.thermal, cv2.COLOR_GRAY2RGB),
+    }
+    return replace(pair, visible=np.asarray(filled[fill], np.uint8))
 
 
 @torch.inference_mode()

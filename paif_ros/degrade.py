@@ -1,6 +1,8 @@
 """What stands in for a camera that has stopped, so that the network can go on with the other one.
 
-The network was trained on pairs, so this is an emergency: docs/degrade.md has the scores.
+A black picture. Of what was tried (black, mid grey, a copy of the other camera's picture) it
+scores best with the shipped weights, if not by much: models/weights/paif_small.md has the table.
+What the network then fuses is darker than the picture it got: the camera's own one shows more.
 """
 
 from __future__ import annotations
@@ -8,30 +10,27 @@ from __future__ import annotations
 import numpy as np
 
 from paif_ros.engines.base import U8
-from paif_ros.outputs import grey_to_rgb
 
 
 def stand_in_thermal(visible: U8) -> U8:
-    """Return what the network gets in place of the thermal picture: the luma of the RGB picture.
+    """Return what the network gets in place of the thermal picture.
 
     Args:
         visible: uint8 [H, W, 3] RGB.
 
     Returns:
-        uint8 [H, W].
+        uint8 [H, W], black.
     """
-    import cv2
-
-    return np.asarray(cv2.cvtColor(visible, cv2.COLOR_RGB2GRAY))
+    return np.zeros(visible.shape[:2], np.uint8)
 
 
 def stand_in_visible(thermal: U8) -> U8:
-    """Return what the network gets in place of the RGB picture: the thermal one in grey.
+    """Return what the network gets in place of the RGB picture.
 
     Args:
         thermal: uint8 [H, W].
 
     Returns:
-        uint8 [H, W, 3] RGB.
+        uint8 [H, W, 3] RGB, black.
     """
-    return grey_to_rgb(thermal)
+    return np.zeros((*thermal.shape, 3), np.uint8)
