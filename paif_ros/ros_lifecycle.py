@@ -7,6 +7,7 @@ the state it was in, any other error takes it back to unconfigured, and both are
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -102,6 +103,16 @@ class ManagedNode(LifecycleNode):
         self._state = after
         return TransitionCallbackReturn.SUCCESS
 
+    def _LifecycleNodeMixin__change_state(  # noqa: N802 - rclpy's own private name
+        self, transition_id: int
+    ) -> TransitionCallbackReturn:
+        """Answer a transition that is not possible now: in Jazzy's rclpy it ends the process."""
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition_id)
+        except RuntimeError as err:  # rclpy's RCLError has no public name
+            self._notices.say(Level.ERROR, f'not possible while {self._state}: {err}')
+            return TransitionCallbackReturn.ERROR
+
     # ---- start and end
 
     def _start_soon(self) -> None:
@@ -128,9 +139,9 @@ class ManagedNode(LifecycleNode):
 
     def _finalize(self) -> None:
         """Shut down from whichever state."""
-        try:
+        with suppress(RuntimeError):  # rclpy's, in the middle of an interrupted transition
             self.trigger_shutdown()
-        except Exception:  # an interrupt in the middle of a transition: rclpy knows no way on
+        if self._state != 'finalized':
             self._shut_down()
             self._state = 'finalized'
 

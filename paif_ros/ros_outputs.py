@@ -173,7 +173,7 @@ class OutputTopics:
         }
         return Infos(**found)
 
-    def pack(self, job: Job, result: Result, infos: Infos) -> list[Outgoing]:
+    def pack(self, job: Job, result: Result) -> list[Outgoing]:
         """Make the messages of a result. All carry the reference frame's header unchanged."""
         header = job.reference.payload.message.header
         outgoing: list[Outgoing] = []
@@ -191,7 +191,9 @@ class OutputTopics:
                 small = CompressedImage(header=header, format=kind)
                 small.data = data
                 outgoing.append((self._compressed[picture], small))
-        info = infos.visible if job.visible is not None else infos.thermal
+        source = Source.THERMAL if job.visible is None else Source.VISIBLE
+        # Looked for only now: drivers send it after the picture.
+        info = self._infos[source].find(header)
         if info is not None and self._info.get_subscription_count():
             height, width = result.size
             outgoing.append((self._info, scale_camera_info(info, width, height)))

@@ -54,7 +54,7 @@ class Sink(Protocol):
     def infos(self, job: Job) -> Infos:
         """Return the camera_info messages that belong to a job."""
 
-    def pack(self, job: Job, result: Result, infos: Infos) -> Any:
+    def pack(self, job: Job, result: Result) -> Any:
         """Make whatever `send` takes of a result."""
 
     def send(self, packed: Any) -> None:
@@ -219,7 +219,7 @@ class Worker:
             self.failures_in_a_row = 0
             self._flat_in_a_row = self._flat_in_a_row + 1 if result.flat else 0
         computed = monotonic_ns()
-        packed = self._sink.pack(job, result, infos)
+        packed = self._sink.pack(job, result)
         done = monotonic_ns()
         if not self._open:
             return self._farewell

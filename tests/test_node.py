@@ -66,6 +66,7 @@ def test_150_vga_pairs_at_30_hz(vga_model: Path) -> None:
         assert fused + rig.count('pairs.superseded') == made
         assert fused > count // 2, 'this machine is too slow to say anything'
         assert [len(rig.got[name]) for name in ('fused', 'mask', 'overlay', 'info')] == [fused] * 4
+        own_info = 0
         for answer, mask, painted, info in zip(
             rig.got['fused'], rig.got['mask'], rig.got['overlay'], rig.got['info'], strict=True
         ):
@@ -74,13 +75,15 @@ def test_150_vga_pairs_at_30_hz(vga_model: Path) -> None:
             assert rest == 0
             assert answer.header.frame_id == 'rgb_optical'
             assert answer.header == mask.header == painted.header == info.header
-            assert (info.height, info.width, info.k[0]) == (480, 640, info.header.stamp.nanosec)
+            assert (info.height, info.width) == (480, 640)
+            own_info += info.k[0] == info.header.stamp.nanosec
             color, heat = frames[number % 10]
             expected = tiny_model.expected(color, eight_bit(heat))
             np.testing.assert_array_equal(pixels_of(answer), expected[0])
             np.testing.assert_array_equal(pixels_of(mask), expected[1])
             drawn = overlay(*expected, palette(tiny_model.CLASSES), 0.5)
             np.testing.assert_array_equal(pixels_of(painted), drawn)
+        assert own_info >= 0.9 * fused, 'the latest one stands in where one is lost'
         assert (answer.encoding, mask.encoding, painted.encoding) == ('rgb8', 'mono8', 'rgb8')
         assert rig.values()['skew.p50_ms'] == '1.000'
         assert 'ready: tiny test at 640x480' in ending.text

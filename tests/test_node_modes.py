@@ -308,4 +308,4 @@ def test_a_false_colour_camera_is_named_once(tiny: Path) -> None:
         ending = rig.stop()
         assert_clean(ending)
         assert_balanced(rig)
-        assert ending.text.count('sends a coloured picture (rgb8)') == 1
+        assert ending.text.count('sends a coloured picture (64x48 rgb8)') == 1
