@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 import threading
@@ -198,14 +199,14 @@ def test_a_lifecycle_manager_starts_it(tiny: Path) -> None:
             rig.until(future.done)
             return str(future.result().current_state.label)
 
+        numbers = itertools.count()
+
         def play(count: int) -> None:
-            nonlocal number
-            for number in range(number, number + count):
+            for number in itertools.islice(numbers, count):
                 color, heat = camera_pair(number)
                 stamp = START + number * PERIOD
                 rig.send(image(color, stamp, 'rgb'), image(heat, stamp, 'thermal'))
                 rig.spin(0.05)
-            number += 1
 
         def play_until(masks: int) -> None:
             """The first images after an activation may be lost: topics are found one by one."""
@@ -214,7 +215,6 @@ def test_a_lifecycle_manager_starts_it(tiny: Path) -> None:
                 assert time.monotonic() < end
                 play(1)
 
-        number = 0
         assert state() == 'unconfigured'
         assert not go(Transition.TRANSITION_ACTIVATE)
         assert go(Transition.TRANSITION_CONFIGURE)
