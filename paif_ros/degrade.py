@@ -2,7 +2,8 @@
 
 A black picture. Of what was tried (black, mid grey, a copy of the other camera's picture) it
 scores best with the shipped weights, if not by much: models/weights/paif_small.md has the table.
-What the network then fuses is darker than the picture it got: the camera's own one shows more.
+What the network then fuses is darker than the picture it got, so the camera's own picture is
+published in its place; the mask is the network's.
 """
 
 from __future__ import annotations

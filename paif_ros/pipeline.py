@@ -152,8 +152,7 @@ class Pipeline:
         )
         if warp is None:
             return Scene(color, heat)
-        # Where the thermal camera sees nothing the network gets what stands in for it, rather
-        # than a black edge.
+        # Where the thermal camera sees nothing the network gets what it gets of a stopped one.
         outside = stand_in_thermal(color) if warp.coverage < 1 else None
         return Scene(color, warp.apply(heat, outside), warp)
 

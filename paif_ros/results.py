@@ -59,8 +59,8 @@ class Scene:
 
     @property
     def partly_blind(self) -> bool:
-        """Whether the thermal camera does not see all of the picture."""
-        return self.alone == 'visible' or (self.warp is not None and self.warp.coverage < 1)
+        """Whether the thermal camera sees some of the picture only."""
+        return self.warp is not None and self.warp.coverage < 1
 
     def validity(self, size: tuple[int, int]) -> U8:
         """Return uint8 [*size], 255 where the thermal camera looks and 0 elsewhere."""
@@ -75,7 +75,7 @@ class Result:
 
     Attributes:
         size: (height, width) of all.
-        fused: uint8 [H, W, 3] RGB. Where the thermal camera does not look it is the RGB picture.
+        fused: uint8 [H, W, 3] RGB. Where only one camera looks it is that one's picture.
         mask: uint8 [H, W], class ids.
         color_mask: uint8 [H, W, 3] RGB.
         overlay: uint8 [H, W, 3] RGB.
@@ -137,27 +137,37 @@ class Artist:
         if prediction is None:
             return made
         if wanted.fused or (wanted.overlay and style.source == 'fused'):
-            fused = resize_picture(prediction.fused, size)
-            if scene.partly_blind:
-                color = resize_picture(scene.color, size)
-                fused = blend_outside(fused, color, scene.validity(size))
-            made['fused'] = fused
+            made['fused'] = self._fused(prediction, scene, size)
         if wanted.mask or wanted.color_mask or wanted.overlay:
             made['mask'] = resize_mask(prediction.mask, size)
         if wanted.color_mask:
             made['color_mask'] = color_mask(made['mask'], self._colors)
         if wanted.overlay:
-            below = made['fused'] if style.source == 'fused' else self._below(scene, size, style)
+            below = (
+                made['fused']
+                if style.source == 'fused'
+                else _camera_picture(scene, size, style.source)
+            )
             made['overlay'] = self._paint(below, made['mask'], style)
         if wanted.confidence and prediction.confidence is not None:
             made['confidence'] = resize_picture(prediction.confidence, size)
         return {name: picture for name, picture in made.items() if getattr(wanted, name)}
 
-    def _below(self, scene: Scene, size: tuple[int, int], style: OverlayParameters) -> U8:
-        if style.source == 'visible':
-            return resize_picture(scene.color, size)
-        return grey_to_rgb(resize_picture(scene.heat, size))
+    def _fused(self, prediction: Prediction, scene: Scene, size: tuple[int, int]) -> U8:
+        if scene.alone:
+            return _camera_picture(scene, size, scene.alone)
+        fused = resize_picture(prediction.fused, size)
+        if not scene.partly_blind:
+            return fused
+        return blend_outside(fused, resize_picture(scene.color, size), scene.validity(size))
 
     def _paint(self, picture: U8, mask: U8, style: OverlayParameters) -> U8:
         painted = overlay(picture, mask, self._colors, style.alpha, outlines=style.outlines)
         return draw_legend(painted, self._classes) if style.legend else painted
+
+
+def _camera_picture(scene: Scene, size: tuple[int, int], source: str) -> U8:
+    """Return one camera's picture as uint8 [*size, 3]; the other one's where that has stopped."""
+    if (scene.alone or source) == 'visible':
+        return resize_picture(scene.color, size)
+    return grey_to_rgb(resize_picture(scene.heat, size))
