@@ -17,6 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from paif_ros import calibrate, check_registration
 from paif_ros.calibration import Calibration, Intrinsics, load, save
+from paif_ros.lens import distort, undistort
 from scenes.bag import write_bag
 from scenes.clips import Clip, Shot, drawn_clip
 
@@ -146,6 +147,42 @@ def test_extrinsics_are_checked_with_their_parallax(
     assert 'exact at 10 m; parallax with 50 mm' in said
     assert 'inf m' in said
     assert 'NOT REGISTERED' in said
+
+
+def test_extrinsics_with_distortion_register(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scenes on a plane 6 m away, taken by a rig with two bent lenses that is known."""
+    turn = cv2.Rodrigues(np.array([0.01, -0.03, 0.02]))[0]
+    rows = tuple(tuple(float(value) for value in row) for row in turn)
+    bent = (-0.28, 0.09, 0.001, -0.001, 0.0)
+    visible = Intrinsics(
+        640, 480, ((520.0, 0, 316), (0, 522.0, 243), (0, 0, 1)), 'plumb_bob', bent
+    )
+    heat = Intrinsics(480, 384, ((500.0, 0, 242), (0, 500.0, 190), (0, 0, 1)), 'plumb_bob',
+                      (-0.35, 0.14, 0.0, 0.0, 0.0))  # fmt: skip
+    shift, depth = np.array([0.06, -0.01, 0.02]), 6.0
+    # Each thermal pixel's ray to the plane, and on to the RGB pixel that shows the same.
+    column, row = np.meshgrid(np.arange(480.0), np.arange(384.0))
+    x, y, _ = undistort(column, row, heat)
+    ray = turn @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    point = ray * (depth - shift[2]) / ray[2] + shift[:, None]
+    u, v, _ = distort(point[0] / point[2], point[1] / point[2], visible)
+    maps = [side.reshape(384, 480).astype(np.float32) for side in (u, v)]
+    pairs = [(rgb, cv2.remap(warm, *maps, cv2.INTER_LINEAR)) for rgb, warm in drawn(6)]
+    folder = write_folder(tmp_path / 'pictures', pairs)
+    calibration = Calibration(
+        (480, 384), (640, 480), rotation=rows, translation=tuple(shift.tolist()),
+        plane_depth=depth, thermal_camera=heat, visible_camera=visible,
+    )  # fmt: skip
+    save(calibration, tmp_path / 'rig.yaml')
+    arguments = ('--folder', folder, '--max-residual', '1.0')
+    assert run(check_registration, tmp_path / 'rig.yaml', *arguments) == 0
+    said = capsys.readouterr().out
+    assert '\nREGISTERED' in said
+    # At 1.2 m the same rig is off by 520 px * 0.06 m * (1 / 1.2 - 1 / 6) = 21 px.
+    assert run(check_registration, tmp_path / 'rig.yaml', *arguments, '--plane-depth', 1.2) == 1
+    assert run(check_registration, tmp_path / 'rig.yaml', *arguments, '--mode', 'none') == 1
 
 
 @pytest.mark.parametrize(

@@ -149,11 +149,10 @@ class _Sheet:
         picture = self._picture.copy()
         for number, (_, x, y) in enumerate(self._clicks):
             label = str(number // 2 + 1)
-            for color, width in (((0, 0, 0), 3), ((0, 255, 255), 1)):
-                cv2.drawMarker(picture, (x, y), color, cv2.MARKER_CROSS, 14, width)
-                cv2.putText(
-                    picture, label, (x + 8, y - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, width
-                )
+            cv2.drawMarker(picture, (x, y), (0, 0, 0), cv2.MARKER_CROSS, 16, 3)
+            cv2.drawMarker(picture, (x, y), (0, 255, 255), cv2.MARKER_CROSS, 14, 1)
+            place = (x + 8, y - 8)
+            cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 255, 255), 1)
         return np.asarray(picture, np.uint8)
 
 

@@ -102,8 +102,8 @@ def write(picture: U8, path: Path) -> None:
 def _named(picture: U8, name: str) -> U8:
     import cv2
 
-    for color, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(
-            picture, name, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, width, cv2.LINE_AA
-        )
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.6
+    (width, height), _ = cv2.getTextSize(name, font, scale, 1)
+    picture[: height + 14, : width + 16] //= 3
+    cv2.putText(picture, name, (8, height + 7), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
     return picture
