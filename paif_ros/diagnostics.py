@@ -9,6 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from paif_ros.accounting import DropReason, JobKind, Source
+from paif_ros.edges import MIN_CORRELATION
 from paif_ros.lookout import NS, CameraState
 from paif_ros.parameters import Parameters
 from paif_ros.statistics import Snapshot
@@ -107,7 +108,8 @@ def _errors(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
         if not camera.stopped:
             continue
         text = f'no frames from {source} for {camera.silent / NS:.1f} s'
-        if now.values.sync.on_missing == 'degrade':
+        degrade = now.values.sync.on_missing == 'degrade'
+        if degrade and not now.cameras[source.other].stopped:
             text += f', degraded to {source.other} alone'
         yield Severity.ERROR, text
     if now.worker.busy > now.values.engine.timeout * NS:
@@ -138,6 +140,13 @@ def _warnings(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
             f'thermal stamps are {apart / NS:.2f} s behind those of RGB frames that arrive with '
             'them: see sync.thermal_offset',
         )
+    agreement = now.worker.agreement
+    if agreement is not None and agreement < MIN_CORRELATION:
+        yield (
+            Severity.WARN,
+            f'the edges of both cameras hardly agree ({agreement:.2f} over a minute): see '
+            '`ros2 run paif_ros check_registration`',
+        )
     for misfit in now.misfits:
         yield Severity.WARN, f'incompatible QoS: {misfit}'
     if now.worker.flat >= FLAT_MANY:
@@ -163,6 +172,8 @@ def _node_values(now: Moment) -> Iterator[tuple[str, str]]:
     apart = now.clock_difference
     yield 'sync.clock_difference_ms', 'nan' if apart is None else f'{apart / NS * 1000:.3f}'
     yield 'registration.mode', now.values.registration.mode
+    agreement = now.worker.agreement
+    yield 'registration.edge_correlation', 'nan' if agreement is None else f'{agreement:.3f}'
 
 
 def _camera_values(now: Moment, before: Moment) -> Iterator[tuple[str, str]]:

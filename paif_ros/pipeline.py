@@ -16,6 +16,7 @@ import numpy as np
 
 from paif_ros import codec, compressed
 from paif_ros.agc import Agc, AgcRange, ThermalConfig
+from paif_ros.agreement import Agreement
 from paif_ros.degrade import stand_in_thermal, stand_in_visible
 from paif_ros.engines.base import U8, Engine, EngineInfo
 from paif_ros.errors import ImageFormatError
@@ -74,6 +75,7 @@ class Pipeline:
         self._engine = engine
         self._registration = registration
         self._agc = Agc()
+        self._agreement = Agreement()
         self._artist = Artist(())
         self._size = (0, 0)
 
@@ -81,6 +83,11 @@ class Pipeline:
     def agc_range(self) -> AgcRange | None:
         """The values that were black and white in the last thermal frame, None for 8-bit ones."""
         return self._agc.range
+
+    @property
+    def agreement(self) -> float | None:
+        """Mean edge correlation of both cameras over a minute, None until it is known."""
+        return self._agreement.correlation
 
     def load(self) -> EngineInfo:
         """Load the engine.
@@ -121,6 +128,9 @@ class Pipeline:
         laps.end('thermal')
 
         scene = self._register(color, heat, settings.plane_depth, infos)
+        if not scene.alone:
+            valid = scene.warp.valid if scene.warp else None
+            self._agreement.look(scene.color, scene.heat, valid, monotonic_ns())
         color_in, heat_in = _fit(scene.color, self._size), _fit(scene.heat, self._size)
         laps.end('registration')
 

@@ -35,6 +35,7 @@ class WorkerState:
         last_error: what the last of them said.
         flat: answers of one single colour in a row.
         agc: the thermal values that are black and white, None for 8-bit frames.
+        agreement: mean edge correlation of both cameras over a minute, None until known.
     """
 
     engine: EngineInfo | None = None
@@ -43,6 +44,7 @@ class WorkerState:
     last_error: str = ''
     flat: int = 0
     agc: AgcRange | None = None
+    agreement: float | None = None
 
 
 class Sink(Protocol):
@@ -113,6 +115,7 @@ class Worker:
             last_error=self.last_error,
             flat=self._flat_in_a_row,
             agc=self._pipeline.agc_range,
+            agreement=self._pipeline.agreement,
         )
 
     def put(self, job: Job) -> None:
