@@ -162,6 +162,8 @@ STOPPED = replace(FINE, silent=3 * SECOND, stopped=True)
             Severity.WARN,
             'the model answered with one flat colour',
         ),
+        ({'worker': WorkerState(agreement=0.1)}, Severity.WARN, 'the edges of both cameras'),
+        ({'worker': WorkerState(agreement=0.4)}, Severity.OK, 'idle'),
         (
             {'worker': WorkerState(flat=3, busy=4 * SECOND)},
             Severity.ERROR,
