@@ -192,7 +192,7 @@ class Lookout:
             text = f'{source} camera stopped: no image on {topic} for {silence:.1f} s'
         else:
             text = f'no images on {topic}: check that it is published. {LOST}'
-        if degrade:
+        if degrade and not self._watches[source.other].stopped(now):
             text += f'. Results are of the {source.other} camera alone until it is back'
         self._notices.say(Level.ERROR, text)
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from paif_ros.accounting import Source
 from paif_ros.notices import Level, Notices
 from paif_ros.parameters import InputParameters
-from paif_ros.ros_qos import Overrides, matching, words
+from paif_ros.ros_qos import Overrides, matching, name_of, words
 
 IMAGES = {Source.VISIBLE: 'color/image_raw', Source.THERMAL: 'thermal/image_raw'}
 # The value of each policy that a publisher may offer and a subscription can't ask more than.
@@ -69,7 +69,7 @@ class ImageInput:
         """Match the subscription to the publishers that are there now. Takes microseconds."""
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         self._offered = [info.qos_profile for info in publishers]
-        self._say_publishers([f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers])
+        self._say_publishers([name_of(publisher) for publisher in publishers])
         wanted = self._overrides.apply(matching(self._offered))
         if publishers and wanted.reliability != self._profile.reliability:
             before = self.profile

@@ -25,7 +25,7 @@ from paif_ros.notices import Level, Notices
 from paif_ros.parameters import Parameters
 from paif_ros.pipeline import Infos
 from paif_ros.results import Result, Wanted
-from paif_ros.ros_qos import Overrides, words
+from paif_ros.ros_qos import Overrides, name_of, words
 
 INFOS_KEPT = 64  # camera_info messages that wait for their picture, two seconds at 30 Hz
 LABELS = '~/segmentation/label_info'
@@ -212,7 +212,7 @@ class OutputTopics:
         def say(_: Any) -> None:
             asked = self._node.get_subscriptions_info_by_topic(topic)
             theirs = '; '.join(
-                f'{info.node_name} asks for {words(info.qos_profile)}' for info in asked
+                f'{name_of(info)} asks for {words(info.qos_profile)}' for info in asked
             )
             self._notices.now_and_then(
                 Level.WARN,

@@ -95,6 +95,18 @@ def words(profile: QoSProfile) -> str:
     return ', '.join(part for part in parts if part)
 
 
+def name_of(endpoint: Any) -> str:
+    """Return the full name of the node that a publisher or subscription belongs to.
+
+    Args:
+        endpoint: an rclpy TopicEndpointInfo. Its node is not known when it was discovered a moment
+            ago, nor where it belongs to a program without ROS.
+    """
+    if endpoint.node_name in ('', '_NODE_NAME_UNKNOWN_'):
+        return 'an unnamed node'
+    return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
+
+
 def _declared(node: Node, name: str, policy: str, topic: str) -> Any:
     """Return the user's value of a parameter, None where there is none."""
     if not node.has_parameter(name):
