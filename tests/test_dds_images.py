@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks import dds_images
-from benchmarks.dds_images import PROFILES, Run, environment, table
+from benchmarks.dds_images import DEPTH, PROFILES, SIZES, Run, environment, table
 from paif_ros.fastdds import CHOICES
+
+CONFIG = Path(__file__).resolve().parents[1] / 'config'
 
 
 def test_each_profile_is_used_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +25,20 @@ def test_each_profile_is_used_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         (path,) = {found[name] for name in set(CHOICES) & set(found)}
         assert Path(path).is_file()
         assert Path(path).stem == profile
+
+
+def test_the_large_profile_has_room_for_1080p_pairs() -> None:
+    tree = ElementTree.parse(CONFIG / 'fastdds_shm.xml')
+    segment, largest = (
+        int(next(item for item in tree.iter() if item.tag.endswith(name)).text or 0)
+        for name in ('segment_size', 'maxMessageSize')
+    )
+    (rows, columns), (thermal_rows, thermal_columns) = SIZES['1080p']
+    header = 1024  # of the message, generously
+    color = 3 * rows * columns + header
+    assert color <= largest
+    # As many as both queues hold, and the pair that is being written.
+    assert (DEPTH + 1) * (color + 2 * thermal_rows * thermal_columns + header) <= segment
 
 
 def test_table_joins_rounds() -> None:
