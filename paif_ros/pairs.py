@@ -16,6 +16,7 @@ from paif_ros.errors import ParameterError
 from paif_ros.parameters import Value, specs
 
 MAX_BYTES = 2**20
+MAX_NESTING = 8  # of parameters; YAML can name a mapping inside itself
 NAMESPACE = re.compile(r'[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*')
 TOPICS = ('color_topic', 'color_info_topic', 'thermal_topic', 'thermal_info_topic')
 
@@ -120,7 +121,7 @@ def _parameters(key: str, tree: object) -> dict[str, Value]:
 
 def _flat(tree: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and prefix.count('.') < MAX_NESTING:
             yield from _flat(value, f'{prefix}{key}.')
         else:
             yield f'{prefix}{key}', value
