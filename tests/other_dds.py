@@ -17,7 +17,7 @@ from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
-# What CYCLONEDDS_URI takes. ROS's discovery range LOCALHOST has no multicast, so each port is asked.
+# What CYCLONEDDS_URI takes. ROS's range LOCALHOST has no multicast, so each port is asked.
 LOCAL = """<CycloneDDS><Domain>
 <General>
 <AllowMulticast>false</AllowMulticast>
