@@ -274,9 +274,18 @@ def test_points_that_can_not_do() -> None:
     rough = picked(40, noise=3.0)
     with pytest.raises(CalibrationError, match='px or less'):
         estimate(groups(rough[0]), groups(rough[1]), **SIZES, max_residual=3.0)
-    three_on_a_line = np.array([[10.0, 10], [100, 100], [200, 200], [300, 40]])
-    with pytest.raises(CalibrationError):
-        fit(three_on_a_line, np.array([[10.0, 10], [300, 20], [290, 300], [30, 200]]), 3.0)
+
+
+def test_points_that_leave_the_homography_open() -> None:
+    """Three of four on a line, or all but one: whatever OpenCV makes of them."""
+    three = np.array([[10.0, 10], [100, 100], [200, 200], [300, 40]])
+    along = np.linspace(10, 220, 9)
+    all_but_one = np.vstack([np.stack([along, along], axis=1), [[300.0, 40.0]]])
+    for thermal in (three, all_but_one):
+        with pytest.raises(CalibrationError, match='no three'):
+            fit(thermal, transfer(TRUE, thermal), 3.0)
+    with pytest.raises(CalibrationError, match='no three'):
+        fit(three, np.array([[10.0, 10], [300, 20], [290, 300], [30, 200]]), 3.0)
 
 
 def test_residual() -> None:

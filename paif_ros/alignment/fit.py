@@ -24,6 +24,7 @@ _MIN_SPREAD = 0.05
 _MIN_INLIERS = 0.6
 _LITTLE_AREA = 0.3  # of the thermal picture; what lies outside of the points is extrapolated
 _TOO_LITTLE_AREA = 0.02
+_IN_PLACE = 'points that no three of lie on a line, each in its place'
 
 
 @dataclass(frozen=True)
@@ -149,18 +150,15 @@ def fit(thermal: F64, visible: F64, threshold: float) -> F64:
             source, target, cv2.RANSAC, threshold, maxIters=5000, confidence=0.999
         )
         used = np.zeros(0, bool) if mask is None else mask.ravel().astype(bool)
-    if matrix is None or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
-        raise CalibrationError(
-            'points', 'no homography', 'points that no three of lie on a line, each in its place'
-        )
+    if matrix is None or not np.isfinite(matrix).all():
+        raise CalibrationError('points', 'no homography', _IN_PLACE)
     if used.mean() < _MIN_INLIERS:
         raise CalibrationError(
             'points',
             f'{int(used.sum())} of {len(used)} within {threshold:.1f} px of one homography',
             f'at least {_MIN_INLIERS:.0%}; are they in the same order, and at one distance?',
         )
-    for name, points in (('thermal', thermal), ('visible', visible)):
-        _check_spread(name, points[used])
+    _check_certain(thermal[used], visible[used], np.asarray(matrix, np.float64))
     return np.asarray(matrix, np.float64)
 
 
@@ -251,6 +249,28 @@ def _check_spread(name: str, points: F64) -> None:
         raise CalibrationError(
             'points', f'{name} points on a line', 'points spread over both sides of the picture'
         )
+
+
+def _check_certain(thermal: F64, visible: F64, matrix: F64) -> None:
+    """Refuse points that leave the homography open, such as three of four on a line."""
+    (from_thermal, ours), (from_visible, theirs) = _normalized(thermal), _normalized(visible)
+    shown = from_visible @ matrix @ np.linalg.inv(from_thermal)
+    shown /= np.linalg.norm(shown)
+    rows = []
+    for (x, y), (u, v) in zip(ours, theirs, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
+    strength = np.linalg.svd(np.array(rows), compute_uv=False)
+    # Eight numbers must follow from the points. Well spread ones reach 0.05 and more in both.
+    if strength[7] < 1e-3 * strength[0] or abs(np.linalg.det(shown)) < 1e-4:
+        raise CalibrationError('points', 'points that leave the homography open', _IN_PLACE)
+
+
+def _normalized(points: F64) -> tuple[F64, F64]:
+    """Return points about zero with a mean distance of 1, and the matrix that leads to them."""
+    middle = points.mean(axis=0)
+    size = float(np.linalg.norm(points - middle, axis=1).mean())
+    x, y = -middle / size
+    return np.array([[1 / size, 0, x], [0, 1 / size, y], [0, 0, 1]]), (points - middle) / size
 
 
 def _hull_area(points: F64) -> float:
