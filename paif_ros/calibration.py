@@ -7,7 +7,6 @@ as data only, and every defect is a CalibrationError that names the key.
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from paif_ros.intrinsics import (
     to_number,
     to_numbers,
 )
+from paif_ros.plain_yaml import parse_yaml, short
 
 __all__ = [
     'Calibration',
@@ -41,7 +41,6 @@ MAX_FILE = 64 * 1024  # bytes; a calibration has two thousand
 MAX_DEPTH = 100000.0  # metres, as plane_depth among the parameters
 _MAX_PIXEL = 1e5  # where a homography may lead the thermal picture's corners
 _MAX_SHIFT = 100.0  # metres between the two cameras
-_MAX_NESTING = 8  # of lists and keys in a file
 _HEAD = (
     '# Registration of a thermal to an RGB camera, see docs/registration.md of paif_ros.\n'
     '# Pixels are (column, row) from the middle of the top left one.\n'
@@ -128,7 +127,7 @@ def load(path: str | Path) -> Calibration:
     known = {*Calibration.__dataclass_fields__}
     for key in tree:
         if key not in known:
-            raise CalibrationError(_short(key), 'unknown', f'one of {", ".join(sorted(known))}')
+            raise CalibrationError(short(key), 'unknown', f'one of {", ".join(sorted(known))}')
     for key in ('thermal_size', 'visible_size'):
         if key not in tree:
             raise CalibrationError(key, None, '[width, height] in pixels')
@@ -142,7 +141,7 @@ def load(path: str | Path) -> Calibration:
         return Calibration(**values)
     except CalibrationError as err:
         # A file may hold anything: a message must not grow with it.
-        raise CalibrationError(err.key, _Shown(_short(err.value)), err.expected) from err
+        raise CalibrationError(err.key, _Shown(short(err.value)), err.expected) from err
 
 
 def save(calibration: Calibration, path: str | Path) -> None:
@@ -178,36 +177,6 @@ def save(calibration: Calibration, path: str | Path) -> None:
         raise CalibrationError('file', str(path), f'a place to write to ({reason})') from err
 
 
-def parse_yaml(text: str, path: str | Path) -> Any:
-    """Read YAML as data only, without aliases.
-
-    Args:
-        text: of the file.
-        path: to name in an error.
-
-    Raises:
-        CalibrationError: it is no YAML, or has aliases.
-    """
-    import yaml
-
-    try:
-        # An alias in an alias makes gigabytes of a few lines, and thousands of brackets keep the
-        # parser busy for minutes; nobody needs either here.
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise CalibrationError('file', f'alias *{_short(event.anchor)}', 'no YAML aliases')
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_NESTING:
-                raise CalibrationError('file', str(path), f'up to {_MAX_NESTING} levels')
-        return yaml.safe_load(text)
-    # A wrong date is a ValueError or OverflowError, a list as a key a TypeError.
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as err:
-        reason = ' '.join(str(err).split())[:200]
-        raise CalibrationError('file', str(path), f'plain YAML ({reason})') from err
-
-
 class _Shown(str):
     """A text that an error message shows as it is."""
 
@@ -215,10 +184,6 @@ class _Shown(str):
 
     def __repr__(self) -> str:
         return str(self)
-
-
-def _short(value: object) -> str:
-    return value if isinstance(value, str) and len(value) < 80 else reprlib.repr(value)
 
 
 def _camera(key: str, tree: Any) -> Intrinsics | None:
@@ -238,7 +203,7 @@ def _camera(key: str, tree: Any) -> Intrinsics | None:
             raise CalibrationError(f'{key}.{name}', None, 'a value')
     for name in tree:
         if name not in names:
-            raise CalibrationError(f'{key}.{_short(name)}', 'unknown', ', '.join(names))
+            raise CalibrationError(f'{key}.{short(name)}', 'unknown', ', '.join(names))
     model = tree.get('distortion_model', 'plumb_bob')
     if not isinstance(model, str):
         raise CalibrationError(f'{key}.distortion_model', model, 'a text')

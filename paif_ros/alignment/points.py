@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paif_ros.calibration import parse_yaml
 from paif_ros.errors import CalibrationError
 from paif_ros.intrinsics import to_numbers
+from paif_ros.plain_yaml import parse_yaml
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
