@@ -168,7 +168,11 @@ class FusionNode(ManagedNode):
 
     def _cleanup(self) -> None:
         """Free the engine and the publishers."""
-        if self._worker is not None and not self._worker.stop(JOIN_SECONDS):
+        worker = self._worker
+        # Not told to end while it can't: the node could then be activated, and do nothing.
+        if worker is not None and not (
+            worker.shut(JOIN_SECONDS, self._farewell) and worker.stop(JOIN_SECONDS)
+        ):
             raise EngineError(
                 self._present().engine.backend,
                 'an inference does not end, so the engine can not be freed; try again later',

@@ -87,7 +87,8 @@ class Worker:
         self._statistics = statistics
         self._notices = notices
         self._parameters = parameters
-        self._mailbox: Mailbox[Job] = Mailbox()
+        self._mailbox: Mailbox[tuple[int, Job]] = Mailbox()  # with the session it belongs to
+        self._session = 0  # ends with each `shut`; what was begun in it does not go out any more
         self._loaded = threading.Event()
         self._idle = threading.Condition()
         self._busy_since: int | None = None
@@ -120,8 +121,8 @@ class Worker:
 
     def put(self, job: Job) -> None:
         """Leave a job in place of the one that waits."""
-        if (replaced := self._mailbox.put(job)) is not None:
-            self._statistics.job_lost(replaced.ticket, DropReason.SUPERSEDED)
+        if (replaced := self._mailbox.put((self._session, job))) is not None:
+            self._statistics.job_lost(replaced[1].ticket, DropReason.SUPERSEDED)
 
     def open(self) -> None:
         """Let results go out from now on."""
@@ -140,8 +141,9 @@ class Worker:
         """
         self._farewell = reason
         self._open = False
+        self._session += 1
         if (left := self._mailbox.get(timeout=0)) is not None:
-            self._statistics.job_lost(left.ticket, reason)
+            self._statistics.job_lost(left[1].ticket, reason)
         with self._idle:
             return self._idle.wait_for(lambda: self._busy_since is None, timeout)
 
@@ -156,7 +158,7 @@ class Worker:
         """
         self._open = False
         if (left := self._mailbox.close()) is not None:
-            self._statistics.job_lost(left.ticket, DropReason.SHUTDOWN)
+            self._statistics.job_lost(left[1].ticket, DropReason.SHUTDOWN)
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -165,11 +167,11 @@ class Worker:
     def _work(self) -> None:
         self._load()
         while self.engine is not None and not self._mailbox.closed:
-            job = self._mailbox.get(timeout=1.0)
-            if job is None:
+            waiting = self._mailbox.get(timeout=1.0)
+            if waiting is None:
                 continue
             self._busy_since = monotonic_ns()
-            self._run(job)
+            self._run(*waiting)
             with self._idle:
                 self._busy_since = None
                 self._idle.notify_all()
@@ -185,11 +187,11 @@ class Worker:
             self.failure = EngineError(self._parameters().engine.backend, text)
         self._loaded.set()
 
-    def _run(self, job: Job) -> None:
+    def _run(self, session: int, job: Job) -> None:
         """Run a job and count how it ends."""
         lost: DropReason | None = None
         try:
-            lost = self._fuse(job)
+            lost = self._fuse(session, job)
         except ImageFormatError as err:
             lost = DropReason.MALFORMED
             self._complain(Level.WARN, lost, str(err))
@@ -207,7 +209,7 @@ class Worker:
     def _complain(self, level: Level, kind: DropReason, text: str) -> None:
         self._notices.now_and_then(level, f'pair.{kind}', f'pair dropped: {text}')
 
-    def _fuse(self, job: Job) -> DropReason | None:
+    def _fuse(self, session: int, job: Job) -> DropReason | None:
         """Run a job, send its result, and count it. Returns why it was dropped, or None."""
         taken = monotonic_ns()
         values = self._parameters()
@@ -224,7 +226,7 @@ class Worker:
         computed = monotonic_ns()
         packed = self._sink.pack(job, result)
         done = monotonic_ns()
-        if not self._open:
+        if not self._open or session != self._session:
             return self._farewell
         self._sink.send(packed)
         sent = monotonic_ns()
