@@ -21,7 +21,7 @@ from paif_ros.degrade import stand_in_thermal, stand_in_visible
 from paif_ros.engines.base import U8, Engine, EngineInfo
 from paif_ros.errors import ImageFormatError
 from paif_ros.jobs import Job
-from paif_ros.outputs import is_flat
+from paif_ros.outputs import is_flat, resize_picture
 from paif_ros.parameters import OverlayParameters, Parameters
 from paif_ros.registration import Registration
 from paif_ros.results import Artist, Result, Scene, Wanted
@@ -131,7 +131,10 @@ class Pipeline:
         if not scene.alone:
             valid = scene.warp.valid if scene.warp else None
             self._agreement.look(scene.color, scene.heat, valid, monotonic_ns())
-        color_in, heat_in = _fit(scene.color, self._size), _fit(scene.heat, self._size)
+        color_in, heat_in = (
+            resize_picture(scene.color, self._size),
+            resize_picture(scene.heat, self._size),
+        )
         laps.end('registration')
 
         prediction = self._engine.infer(color_in, heat_in) if wanted.prediction else None
@@ -195,18 +198,6 @@ def _decode(job: Job) -> tuple[U8 | None, Any]:
 def _reader(message: Any) -> Any:
     """Return the module that reads a message: a CompressedImage has a format, an Image has not."""
     return compressed if hasattr(message, 'format') else codec
-
-
-def _fit(picture: U8, size: tuple[int, int]) -> U8:
-    """Bring a picture to the model's (height, width); the same array where it has it."""
-    if picture.shape[:2] == size:
-        return picture
-    import cv2
-
-    # AREA averages what it drops, so shrinking does not flicker; enlarging wants LINEAR.
-    shrinks = picture.shape[0] > size[0] and picture.shape[1] > size[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (size[1], size[0]), interpolation=how))
 
 
 @contextmanager
