@@ -26,11 +26,11 @@ from paif_ros.errors import CalibrationError, PaifError
 METHODS = ('edges', 'chessboard', 'circles', 'acircles', 'points')
 EXAMPLES = """
 examples:
-  from a recording, without a board; best ten or more different scenes with outlines:
+  a recording, without a board; best ten or more different scenes with outlines:
     ros2 run paif_ros calibrate rig.yaml --bag drive --pairs 20
   a chessboard of 9x7 squares has 8x6 inner corners; both cameras must see it, so heat it:
     ros2 run paif_ros calibrate rig.yaml --live --method chessboard --board 8x6 --interval 3
-  from points that you picked: thermal column, thermal row, RGB column, RGB row in each line:
+  points that you picked: thermal column, thermal row, RGB column, RGB row in each line:
     ros2 run paif_ros calibrate rig.yaml --folder pictures --method points --points points.csv
 then give the file to the node:
   ros2 run paif_ros fusion --ros-args -p registration.mode:=homography \\
