@@ -31,7 +31,6 @@ def _run(args: list[str], stop: threading.Event) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-    from rclpy.signals import SignalHandlerOptions
     from rclpy.utilities import remove_ros_args
 
     from paif_ros.errors import PaifError
@@ -39,8 +38,7 @@ def _run(args: list[str], stop: threading.Event) -> int:
     nodes: list[Any] = []
     try:
         pairs_file = _pairs_file(remove_ros_args(args)[1:])
-        # rclpy's own handlers would end the context before the last diagnostics are out.
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        _start_ros(args)
         _make_nodes(pairs_file, stop, nodes)
     # rclpy's errors about arguments are RuntimeErrors, those about its own parameters are not.
     except (PaifError, RuntimeError, ParameterException) as err:
@@ -68,6 +66,27 @@ def _run(args: list[str], stop: threading.Event) -> int:
         sys.stderr.flush()
         os._exit(DONE)
     return DONE
+
+
+def _start_ros(args: list[str]) -> None:
+    """Start rclpy, without log files where none can be written, as on a read-only disk."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    # rclpy's own handlers would end the context before the last diagnostics are out.
+    handlers = SignalHandlerOptions.NO
+    try:
+        rclpy.init(args=args, signal_handler_options=handlers)
+    except RuntimeError as err:
+        if 'initialize logging' not in str(err):
+            raise
+        rclpy.try_shutdown()
+        without = [*args, '--ros-args', '--disable-external-lib-logs']
+        rclpy.init(args=without, signal_handler_options=handlers)
+        rclpy.logging.get_logger('fusion').warning(
+            f'no log files, only this output: {" ".join(str(err).split())}. To have them, set '
+            'ROS_LOG_DIR to a folder that can be written'
+        )
 
 
 def _pairs_file(arguments: list[str]) -> str:
