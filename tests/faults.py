@@ -12,6 +12,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_checks import SIZE, START, camera_pair
 from ros_rig import Rig, image
 from sensor_msgs.msg import CameraInfo, Image
@@ -21,6 +22,7 @@ STEP = 10**9 // RATE
 # What a busy machine may add to a limit of the node's: to our sending, and to its timers.
 SLACK = 1.0
 LONG = 30.0  # seconds, for what has no limit
+RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 OK, WARN, ERROR = (bytes([level]) for level in range(3))
 _TRANSITIONS = {
     'configure': Transition.TRANSITION_CONFIGURE,
@@ -67,8 +69,24 @@ class Cameras:
     def play(self, seconds: float, which: Sequence[str] = ('visible', 'thermal')) -> None:
         """Send for a while."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._send_due(which)
+        while (left := end - time.monotonic()) > 0:
+            self._send_due(which, left)
+
+    def one(self, heat: Callable[[int], np.ndarray]) -> int:
+        """Send a single pair and wait until it has ended. Returns its stamp in ns."""
+        before, end = self._rig.count('pairs.made'), time.monotonic() + LONG
+        number = self._next = self._next + 1
+        usual, self.heat = self.heat, heat
+        self._rig.thermal.publish(self.message('thermal', number))
+        self._rig.visible.publish(self.message('visible', number))
+        self.heat = usual
+        self._rig.until(
+            lambda: (
+                self._rig.count('pairs.made') > before and not self._rig.count('pairs.pending')
+            ),
+            end - time.monotonic(),
+        )
+        return self.stamp(number)
 
     def pairs(self, count: int) -> None:
         """Send so many pairs and wait until all of them have ended."""
@@ -81,10 +99,10 @@ class Cameras:
         stamp = self.stamp(number) + self.thermal_skew
         return image(self.heat(number), stamp, 'thermal_optical')
 
-    def _send_due(self, which: Sequence[str]) -> None:
+    def _send_due(self, which: Sequence[str], limit: float = 1.0) -> None:
         now = (time.monotonic() - self._began) * RATE
         if now < self._next:
-            self._rig.spin((self._next - now) / RATE)
+            self._rig.spin(min(limit, (self._next - now) / RATE))
             return
         number = int(now)  # what a pause has left out is left out
         self._next = number + 1
@@ -149,6 +167,19 @@ def hot(number: int) -> np.ndarray:
     picture = eight_bit(number)
     picture[0, 0] = 255
     return picture
+
+
+def matched(rig: Rig) -> None:
+    """Wait until the node has seen that the cameras are reliable, and subscribes likewise."""
+
+    def is_reliable(topic: str) -> bool:
+        infos = rig.node.get_subscriptions_info_by_topic(topic)
+        return {i.qos_profile.reliability for i in infos} == {ReliabilityPolicy.RELIABLE}
+
+    rig.until(lambda: is_reliable('/color/image_raw') and is_reliable('/thermal/image_raw'))
+    both = (rig.visible, rig.thermal)
+    rig.until(lambda: all(camera.get_subscription_count() == 1 for camera in both))
+    rig.spin(0.3)
 
 
 def listen(rig: Rig, kind: type, topic: str, **options: Any) -> list[Any]:
