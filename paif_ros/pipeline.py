@@ -12,8 +12,6 @@ from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import Any
 
-import numpy as np
-
 from paif_ros import codec, compressed
 from paif_ros.agc import Agc, AgcRange, ThermalConfig
 from paif_ros.agreement import Agreement
