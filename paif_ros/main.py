@@ -28,6 +28,8 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _run(args: list[str], stop: threading.Event) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -55,7 +57,8 @@ def _run(args: list[str], stop: threading.Event) -> int:
             executor.spin_once(timeout_sec=0.1)  # signals are seen between two waits
     except ExternalShutdownException:
         pass
-    ended = [node.stop() for node in nodes]
+    with ThreadPoolExecutor(len(nodes)) as pool:  # each may wait a second for its network
+        ended = list(pool.map(lambda node: node.stop(), nodes))
     executor.shutdown()
     for node in nodes:
         node.destroy_node()
