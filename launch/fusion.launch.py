@@ -11,10 +11,14 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
+from paif_ros.calibration import load
 from paif_ros.fastdds import profile_environment
 from paif_ros.pairs import TOPICS, image_remappings
 
-OUTPUTS = ('fused/image', 'fused/camera_info', 'segmentation/mask', 'segmentation/overlay')
+OUTPUTS = (  # that rviz/fusion.rviz shows
+    *('fused/image', 'fused/camera_info', 'thermal/image'),
+    *('segmentation/mask', 'segmentation/overlay'),
+)
 
 
 def arguments(share: Path) -> list[DeclareLaunchArgument]:
@@ -70,6 +74,11 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
             description='Configure and activate at once. false: a lifecycle manager does.',
         ),
         DeclareLaunchArgument(
+            'calibration',
+            default_value='',
+            description='Calibration YAML that registers the thermal frame. Empty: see params_file.',
+        ),
+        DeclareLaunchArgument(
             'rviz',
             default_value='false',
             choices=flag,
@@ -94,6 +103,8 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ]
     if model_path:
         parameters.append({'model_path': model_path})
+    if calibration := LaunchConfiguration('calibration').perform(context):
+        parameters.append(registration(calibration))
     return [
         LifecycleNode(
             package='paif_ros',
@@ -109,6 +120,13 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ]
 
 
+def registration(path: str) -> dict[str, str]:
+    """Return the parameters for a calibration file, by what it holds."""
+    known = load(path)  # a wrong file is said before anything starts
+    mode = 'homography' if known.homography is not None else 'extrinsics'
+    return {'registration.mode': mode, 'registration.file': str(Path(path).resolve())}
+
+
 def topics(context: LaunchContext) -> dict[str, str]:
     """Return the cameras' topics as the user gave them."""
     return {name: LaunchConfiguration(name).perform(context) for name in TOPICS}
@@ -122,11 +140,10 @@ def generate_launch_description() -> LaunchDescription:
         executable='rviz2',
         namespace=LaunchConfiguration('namespace'),
         arguments=['-d', str(share / 'rviz' / 'fusion.rviz')],
-        # The file names absolute topics; these lead them to the namespace and the cameras.
+        # The file names absolute topics; these lead them to the namespace and the camera.
         remappings=[
             *((f'/fusion/{output}', f'fusion/{output}') for output in OUTPUTS),
             ('/color/image_raw', LaunchConfiguration('color_topic')),
-            ('/thermal/image_raw', LaunchConfiguration('thermal_topic')),
         ],
         condition=IfCondition(LaunchConfiguration('rviz')),
     )
