@@ -16,7 +16,7 @@ from ros_rig import Rig, pixels_of
 from sensor_msgs.msg import Image
 
 TIMEOUT = 1.0  # of the cameras
-OUTAGE = 2.2
+OUTAGE = 1.8
 BOTH = ('visible', 'thermal')
 
 
@@ -55,7 +55,7 @@ def camera_stops(tiny: Path, gone: tuple[str, ...], on_missing: str) -> None:
         assert time.monotonic() - back < 1.0 + SLACK, 'results'
         cameras.until(lambda: is_ok(rig))
         assert time.monotonic() - back < 1.0 + SLACK, 'diagnostics'
-        cameras.play(0.5)
+        cameras.play(0.3)
         ending = rig.stop()
 
         assert_clean(ending)

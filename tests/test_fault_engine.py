@@ -36,7 +36,7 @@ from ros_rig import Rig
 from paif_ros.engines import make_engine
 
 MEBIBYTE = 2**20
-HANG = 4.0  # seconds, more than two transitions wait for an inference
+HANG = 3.6  # seconds, more than two transitions wait for an inference
 
 
 @pytest.fixture(scope='module')
@@ -47,9 +47,9 @@ def stalling(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine.load()
     took = []
     for _ in range(3):
-        start = time.monotonic()
+        start = time.process_time()  # not the clock's: others may be at work meanwhile
         engine.infer(np.zeros((48, 64, 3), np.uint8), hot(0))
-        took.append(time.monotonic() - start)
+        took.append(time.process_time() - start)
     # By the fastest, so that it may take longer, but hardly less.
     return tiny_model.write(folder / 'stall.onnx', stall=round(count * HANG / min(took)))
 
@@ -61,30 +61,32 @@ def hang(rig: Rig, cameras: Cameras) -> None:
     cameras.heat = eight_bit
 
 
-@pytest.mark.parametrize('times', [1, 10])
-def test_fault_13_inference_raises_and_the_next_pair_goes_on(tmp_path: Path, times: int) -> None:
+def test_fault_13_inference_raises_once_and_ten_times_in_a_row(tmp_path: Path) -> None:
+    """Each costs its pair; the next good one goes on, and the failures are counted anew."""
     model = tiny_model.write(tmp_path / 'poison.onnx', poison=True)
     with Rig(model, listen=('mask',), qos=RELIABLE) as rig:
         cameras = Cameras(rig)
         matched(rig)
         cameras.one(eight_bit)
-        for number in range(times):
-            cameras.one(hot)
-            assert rig.count('engine.failures_in_a_row') == number + 1
-        said = [(m.status[0].level, m.status[0].message) for m in rig.got['diagnostics']]
-        assert any(
-            severity == ERROR and 'the engine fails: onnxruntime: inference failed' in text
-            for severity, text in said
-        )
-        good = cameras.one(eight_bit)
-        assert rig.count('engine.failures_in_a_row') == 0
-        rig.until(lambda: good in stamps(rig.got['mask']))
-        cameras.until(lambda: is_ok(rig))
+        for times in (1, 10):
+            seen = len(rig.got['diagnostics'])
+            for number in range(times):
+                cameras.one(hot)
+                assert rig.count('engine.failures_in_a_row') == number + 1
+            said = [(m.status[0].level, m.status[0].message) for m in rig.got['diagnostics']]
+            assert any(
+                severity == ERROR and 'the engine fails: onnxruntime: inference failed' in text
+                for severity, text in said[seen:]
+            )
+            good = cameras.one(eight_bit)
+            assert rig.count('engine.failures_in_a_row') == 0
+            rig.until(lambda: good in stamps(rig.got['mask']))  # noqa: B023
+            cameras.until(lambda: is_ok(rig))
         ending = rig.stop()
         assert_clean(ending)
         assert_balanced(rig)
-        assert rig.count('pairs.engine_error') == times
-        assert 1 <= ending.text.count('pair dropped: onnxruntime: inference failed') <= 4
+        assert rig.count('pairs.engine_error') == 11
+        assert 1 <= ending.text.count('pair dropped: onnxruntime: inference failed') <= 6
 
 
 def test_fault_13_inference_raises_for_ever_and_the_node_deactivates_itself(

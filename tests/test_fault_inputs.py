@@ -182,36 +182,35 @@ def test_fault_09_the_encoding_changes_mid_stream(tiny: Path) -> None:
             np.testing.assert_array_equal(pixels_of(message), expected)
 
 
-@pytest.mark.parametrize('fault', ['step', 'data'])
-def test_fault_10_one_bad_message_costs_one_frame(tiny: Path, fault: str) -> None:
+def test_fault_10_one_bad_message_costs_one_frame(tiny: Path) -> None:
+    """First one with a wrong step, then one with too little data."""
     with Rig(tiny, listen=('mask',), qos=RELIABLE) as rig:
         cameras = Cameras(rig)
         matched(rig)
         for number in range(21):
             thermal = cameras.message('thermal', number)
-            if number == 10:
-                if fault == 'step':
-                    thermal.step //= 2
-                else:
-                    thermal.data = thermal.data[:-1]
+            if number == 7:
+                thermal.step //= 2
+            if number == 14:
+                thermal.data = thermal.data[:-1]
             rig.visible.publish(cameras.message('visible', number))
             rig.thermal.publish(thermal)
             rig.until(lambda: rig.count('thermal.received') > number)  # noqa: B023
-        rig.until(lambda: rig.count('pairs.made') == 20)
+            if number == 10:
+                assert "thermal image dropped: image field 'step' is 32" in rig.text()
+        rig.until(lambda: rig.count('pairs.made') == 19)
         ending = rig.stop()
         assert_clean(ending)
         assert_balanced(rig)
-        assert rig.count('pairs.made') == 20
-        assert rig.count('thermal.dropped.malformed') == 1
-        assert rig.count('visible.dropped.no_partner') == 1
-        assert ending.text.count("thermal image dropped: image field 'step' is") == (
-            1 if fault == 'step' else 0
-        )
-        assert ending.text.count('thermal image dropped: image field') == 1
+        assert rig.count('pairs.made') == 19
+        assert rig.count('thermal.dropped.malformed') == 2
+        assert rig.count('visible.dropped.no_partner') == 2
+        assert 1 <= ending.text.count('thermal image dropped: image field') <= 2  # throttled
         messages = [m.status[0].message for m in rig.got['diagnostics']]
-        assert 'images of thermal can not be read' in '; '.join(messages)
+        assert sum('images of thermal can not be read' in text for text in messages) == 2
         lost = {cameras.stamp(n) for n in range(21)} - set(stamps(rig.got['mask']))
-        assert cameras.stamp(10) in lost
+        assert lost >= {cameras.stamp(7), cameras.stamp(14)}
+        assert len(lost) == 2 + rig.count('pairs.superseded')
 
 
 def test_fault_11_qos_that_does_not_fit_is_told_with_both_profiles(tiny: Path) -> None:
@@ -265,8 +264,9 @@ def test_fault_11_reliable_and_best_effort_cameras_both_work(tiny: Path) -> None
         # A reliable one beside a best effort one: both are heard.
         second = rig.node.create_publisher(Image, 'thermal/image_raw', RELIABLE)
         rig.until(lambda: second.get_subscription_count() == 1)
-        second.publish(cameras.message('thermal', cameras.sent['thermal'][-1] + 1))
+        rig.spin(0.3)  # the last ones of the other publisher
         received = rig.count('thermal.received')
+        second.publish(cameras.message('thermal', cameras.sent['thermal'][-1] + 1))
         rig.until(lambda: rig.count('thermal.received') == received + 1)
         ending = rig.stop()
         assert_clean(ending)

@@ -30,7 +30,7 @@ def test_fault_23_a_subscriber_comes_and_goes_100_times(tiny: Path) -> None:
             )
             cameras.until(lambda: len(got) > heard)  # noqa: B023
             rig.node.destroy_subscription(subscription)
-            if number % 10 == 9:
+            if number % 20 == 19:
                 idle = rig.count('pairs.no_subscriber')
                 cameras.until(lambda: rig.count('pairs.no_subscriber') > idle + 2)  # noqa: B023
                 fused = rig.count('pairs.fused')
@@ -42,8 +42,8 @@ def test_fault_23_a_subscriber_comes_and_goes_100_times(tiny: Path) -> None:
         assert_clean(ending)
         assert_balanced(rig)
         assert len(got) >= TIMES
-        assert max(opened[-3:]) <= max(opened[:3]) + 2, opened
-        assert rig.count('pairs.no_subscriber') > 20
+        assert max(opened[-2:]) <= max(opened[:2]) + 2, opened
+        assert rig.count('pairs.no_subscriber') >= 15
         assert rig.count('pairs.engine_error') == 0
 
 
