@@ -1,4 +1,4 @@
-"""What several tests share: the repository on the path and small models to run."""
+"""What several tests share: the repository on the path, small models, the table at the end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if str(ROOT) not in sys.path:  # plain `pytest` does not put it there
     sys.path.insert(0, str(ROOT))
 
 import tiny_model
+from what_ran import pytest_terminal_summary
+
+__all__ = ['pytest_terminal_summary', 'tiny']
 
 
 @pytest.fixture(scope='session')
