@@ -8,7 +8,10 @@ ARGS ?=
 RUN := .venv/bin/python
 # One thread each: on two cores, torch's second thread only waits for the other processes of a test.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1
-JAZZY_TESTS := tests/test_node.py tests/test_node_faults.py tests/test_statistics.py tests/test_pipeline.py
+# The tests whose subject is the node on a ROS 2 graph.
+JAZZY_TESTS := $(addprefix tests/test_, node.py node_modes.py node_faults.py lifecycle.py \
+	statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
+	$(wildcard tests/test_fault_*.py)
 
 .PHONY: demo test lint unit jazzy docs clean
 
