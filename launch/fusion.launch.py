@@ -76,7 +76,7 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             'calibration',
             default_value='',
-            description='Calibration YAML that registers the thermal frame. Empty: see params_file.',
+            description='Calibration YAML that registers the thermal frame. Empty: params_file.',
         ),
         DeclareLaunchArgument(
             'rviz',
