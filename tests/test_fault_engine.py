@@ -110,6 +110,8 @@ def test_fault_13_inference_raises_for_ever_and_the_node_deactivates_itself(
         # The fault is gone: activate works again, and starts to count anew.
         cameras.heat = eight_bit
         assert remote.go('activate')
+        rig.spin(1.2)
+        assert remote.state() == 'active', 'old failures count no more'
         rig.until(lambda: rig.visible.get_subscription_count() == 1)
         cameras.pairs(10)
         cameras.until(lambda: is_ok(rig))
