@@ -38,6 +38,18 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             'use_sim_time', default_value='false', choices=flag, description='Time from /clock.'
         ),
+        DeclareLaunchArgument(
+            'autostart',
+            default_value='true',
+            choices=flag,
+            description='Configure and activate at once, unless the file says otherwise.',
+        ),
+        DeclareLaunchArgument(
+            'log_level',
+            default_value='info',
+            choices=['debug', 'info', 'warn', 'error', 'fatal'],
+            description='Least severity that the nodes log.',
+        ),
     ]
 
 
@@ -45,13 +57,15 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return one node for each pair, or one process with all of them."""
     path = LaunchConfiguration('pairs').perform(context)
     found = pairs.load(path)  # also for one process: a wrong file is said before anything starts
+    flags = ('use_sim_time', 'autostart')
     shared = {
         'model_path': LaunchConfiguration('model_path').perform(context),
-        'use_sim_time': LaunchConfiguration('use_sim_time').perform(context) == 'true',
+        **{name: LaunchConfiguration(name).perform(context) == 'true' for name in flags},
     }
     common = {
         'package': 'paif_ros',
         'executable': 'fusion',
+        'ros_arguments': ['--log-level', LaunchConfiguration('log_level')],
         'output': 'screen',
         'emulate_tty': True,
     }
