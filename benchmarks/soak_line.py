@@ -149,10 +149,12 @@ class Line:
         self._under_way.clear()
 
     def spin(self, seconds: float) -> None:
-        """Receive for a while."""
+        """Receive for a while, once at least: a sender that is late must not be deaf."""
         until = monotonic() + seconds
-        while (left := until - monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
+        while True:
+            self._executor.spin_once(timeout_sec=max(0.0, until - monotonic()))
+            if monotonic() >= until:
+                return
 
     def block(self) -> tuple[list[int], list[int]]:
         """Send one pair after the other. Returns their latencies and costs in ns."""
