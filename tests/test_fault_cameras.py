@@ -71,13 +71,17 @@ def camera_stops(tiny: Path, gone: tuple[str, ...], on_missing: str) -> None:
         assert set(made) <= known
         assert len(rig.got['fused']) > fused + len(alone)
         blind = gone == ('thermal',) and on_missing == 'degrade'
-        at = {stamp: n for n in cameras.sent['visible'] for stamp in [cameras.stamp(n)]}
+        at = {cameras.stamp(n): n for n in cameras.sent['visible']}
+        at_thermal = {cameras.stamp(n): n for n in cameras.sent['thermal']}
         whole = {stamp: set(np.unique(pixels_of(m))) for m in validity for stamp in stamps([m])}
         for message, stamp in zip(alone, stamps(alone), strict=True):
             if stamp in whole:  # the subscription to it is another one
                 assert whole[stamp] == ({0} if blind else {255})
             if blind:
-                np.testing.assert_array_equal(pixels_of(message), cameras.color(at[stamp]))
+                expected = cameras.color(at[stamp])
+            else:  # the thermal picture in grey
+                expected = np.repeat(cameras.heat(at_thermal[stamp])[..., None], 3, axis=2)
+            np.testing.assert_array_equal(pixels_of(message), expected)
         # Where degrade is on, the first frame of all may be alone too.
         single = {camera: rig.count(f'{camera}.single') for camera in BOTH}
         if on_missing == 'wait':
