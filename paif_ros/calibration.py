@@ -165,6 +165,7 @@ def save(calibration: Calibration, path: str | Path) -> None:
     path = Path(path)
     draft = path.with_name(f'.{path.name}.{os.getpid()}.draft')
     try:
+        draft.unlink(missing_ok=True)  # of a killed writer: in containers ids come again
         # tempfile's files are for their owner only; the node may run as somebody else.
         with draft.open('x', encoding='utf-8') as file:
             file.write(text)

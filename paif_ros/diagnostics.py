@@ -10,12 +10,11 @@ from pathlib import Path
 
 from paif_ros.accounting import DropReason, JobKind, Source
 from paif_ros.edges import MIN_CORRELATION
-from paif_ros.lookout import NS, CameraState
+from paif_ros.lookout import APART_NS, NS, CameraState
 from paif_ros.parameters import Parameters
 from paif_ros.statistics import Snapshot
 from paif_ros.worker import WorkerState
 
-APART_NS = 100_000_000  # clocks further apart than this make pairs of the wrong frames
 FLAT_MANY = 3  # flat answers in a row that are no coincidence
 MEMORY = Path('/proc/self/statm')
 

@@ -108,7 +108,7 @@ class Intake:
     def look(self) -> None:
         """Say what is wrong with the cameras. To be called once or twice a second."""
         self._follow_parameters()
-        self._lookout.look(self._sync.on_missing == 'degrade')
+        self._lookout.look(self._sync.mode == 'pair', self._sync.on_missing == 'degrade')
         self._say_little_pairs()
         since = self._unpaired_since
         if since is not None and monotonic_ns() - since > NO_PAIR_NS and self._lookout.both_send:

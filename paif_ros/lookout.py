@@ -20,6 +20,7 @@ from paif_ros.watch import CameraWatch
 
 NS = 10**9
 MINUTE = 60.0
+APART_NS = NS // 10  # clocks further apart than this make pairs of the wrong frames
 LOST = (
     'Fast DDS by default loses large images between processes: set config/fastdds_shm.xml in this '
     'process and in the camera driver (README, "Images between processes")'
@@ -164,10 +165,11 @@ class Lookout:
             freezes=self._freeze.count if thermal else 0,
         )
 
-    def look(self, degrade: bool) -> None:
+    def look(self, paired_by_stamp: bool, degrade: bool) -> None:
         """Say what is wrong. To be called once or twice a second.
 
         Args:
+            paired_by_stamp: whether a clock that is off makes wrong pairs.
             degrade: whether results of one camera alone are published meanwhile.
         """
         now = monotonic_ns()
@@ -176,6 +178,16 @@ class Lookout:
             if losing := self._watches[source].losing(now):
                 text = f'{source}: {losing}. Images are lost on the way here. {LOST}'
                 self._notices.now_and_then(Level.WARN, f'losing.{source}', text, MINUTE)
+
+        apart = self.clock_difference or 0
+        if paired_by_stamp and abs(apart) > APART_NS:
+            self._notices.once(
+                Level.WARN,
+                'clocks',
+                f'thermal stamps are {apart / NS:.3f} s behind those of RGB frames that arrive '
+                'with them, so pairs may be of the wrong frames: add that to '
+                'sync.thermal_offset, or set the clocks',
+            )
 
     def _say_stopped(self, source: Source, now: int, degrade: bool) -> None:
         watch, topic = self._watches[source], self._topics[source]

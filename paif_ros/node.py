@@ -41,7 +41,8 @@ from paif_ros.ros_parameters import NodeParameters
 from paif_ros.statistics import Statistics
 from paif_ros.worker import Worker, WorkerState
 
-JOIN_SECONDS = 1.0  # how long a transition waits for the job in work; a stop takes 2 s in all
+JOIN_SECONDS = 1.0  # how long a transition waits for the job in work
+END_SECONDS = 0.5  # the same for the end, which takes 2 s in all
 LOOK_SECONDS = 0.5
 CLASSES = 'classes'
 CLASSES_TEXT = 'Classes of the mask as JSON: id, name, RGB colour. Set by the node.'
@@ -73,6 +74,7 @@ class FusionNode(ManagedNode):
         self._intake: Intake | None = None
         self._time_jumps = 0  # of earlier activations
         self._farewell = DropReason.INACTIVE  # of what is under way when the node is deactivated
+        self._patience = JOIN_SECONDS
         self._cameras: dict[Source, CameraState] = {}  # as they were when it was last active
         # Not a lifecycle publisher: a node that can't be configured must be able to say so.
         self._diagnostics: Any = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -161,7 +163,7 @@ class FusionNode(ManagedNode):
             self._cameras = {source: self._intake.state(source).at_rest for source in Source}
             self._intake.close(self._farewell)
             self._intake = None
-        if self._worker is not None and not self._worker.shut(JOIN_SECONDS, self._farewell):
+        if self._worker is not None and not self._worker.shut(self._patience, self._farewell):
             # Its result will not go out. Counted now, so that the counts balance.
             self._statistics.abandon(self._farewell)
         self._forget_destroyed()
@@ -181,7 +183,7 @@ class FusionNode(ManagedNode):
         self._idle_worker = WorkerState()
 
     def _shut_down(self) -> None:
-        self._farewell = DropReason.SHUTDOWN
+        self._farewell, self._patience = DropReason.SHUTDOWN, END_SECONDS
         self._release()
 
     def _release(self) -> None:

@@ -106,6 +106,7 @@ class Rig:
         self,
         model: Path | str,
         listen: tuple[str, ...] = tuple(TOPICS),
+        *,
         wait: str = 'active',
         raw: bool = True,
         qos: QoSProfile = qos_profile_sensor_data,
@@ -130,8 +131,10 @@ class Rig:
         os.environ.update(environment())
         self._output = tempfile.TemporaryFile('w+')  # a pipe nobody reads would fill up
         self.process = subprocess.Popen(
-            [*self._launcher, sys.executable, '-m', 'paif_ros.node', '--ros-args']
-            + self._arguments,
+            [
+                *(*self._launcher, sys.executable, '-m', 'paif_ros.node', '--ros-args'),
+                *self._arguments,
+            ],
             env={**environment(), **self._home},
             cwd=ROOT,
             stdout=self._output,

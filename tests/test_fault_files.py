@@ -221,9 +221,6 @@ print(load(path).method)
     assert result.stdout.strip() == 'three'
 
 
-@pytest.mark.xfail(
-    strict=True, reason='calibration.save refuses once where a killed writer left its draft'
-)
 def test_fault_20_what_a_killed_writer_left_does_not_stop_the_next_one(tmp_path: Path) -> None:
     """In a container every process may have the same id, and so the same draft."""
     path = tmp_path / 'calibration.yaml'
