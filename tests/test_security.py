@@ -57,12 +57,24 @@ def on_the_graph(tiny: Path, **parameters: str) -> dict[str, set[str]]:
         def names(ask: Any) -> set[str]:
             return {name for name, _ in ask('fusion', '/')}
 
-        return {
-            'publish': names(rig.node.get_publisher_names_and_types_by_node),
-            'subscribe': names(rig.node.get_subscriber_names_and_types_by_node),
-            'reply': names(rig.node.get_service_names_and_types_by_node),
-            'request': names(rig.node.get_client_names_and_types_by_node),
-        }
+        def look() -> dict[str, set[str]]:
+            return {
+                'publish': names(rig.node.get_publisher_names_and_types_by_node),
+                'subscribe': names(rig.node.get_subscriber_names_and_types_by_node),
+                'reply': names(rig.node.get_service_names_and_types_by_node),
+                'request': names(rig.node.get_client_names_and_types_by_node),
+            }
+
+        found: list[dict[str, set[str]]] = [{}]
+
+        def settled() -> bool:
+            """Whether the graph, which comes bit by bit, has not changed for half a second."""
+            rig.spin(0.5)
+            found.append(look())
+            return found[-1] == found[-2] and '/fusion/validity' in found[-1]['publish']
+
+        rig.until(settled)
+        return found[-1]
 
 
 @pytest.mark.skipif(not ROS, reason='needs ROS 2 (or its wheels) in this Python')

@@ -6,7 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = {'passed': 'passed', 'failed': 'failed', 'error': 'failed', 'skipped': 'skipped'}
+KINDS = {
+    'passed': 'passed',
+    'xpassed': 'passed',
+    'failed': 'failed',
+    'error': 'failed',
+    'skipped': 'skipped',
+    'xfailed': 'skipped',  # it ran, and says nothing good: its reason is told
+}
 
 
 @dataclass
@@ -36,6 +43,8 @@ def rows(stats: dict[str, list[Any]]) -> dict[str, Row]:
                 row.counts[KINDS[outcome]] += 1
             if outcome == 'skipped' and isinstance(report.longrepr, tuple):
                 row.reasons[report.longrepr[2].removeprefix('Skipped: ')] += 1
+            elif outcome == 'xfailed':
+                row.reasons[f'known to fail: {report.wasxfail}'] += 1
     return dict(sorted(found.items()))
 
 
