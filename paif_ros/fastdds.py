@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,13 +52,21 @@ def _names() -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Print it for a shell: `export $(python -m paif_ros.fastdds FILE)`."""
+    """Print a line for a shell: `eval "$(python3 -m paif_ros.fastdds FILE)"`."""
     import argparse
 
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = argparse.ArgumentParser(prog='paif_ros.fastdds', description=main.__doc__)
     parser.add_argument('profile', type=Path, help='config/fastdds_shm.xml')
-    for name, value in profile_environment(parser.parse_args().profile.resolve()).items():
-        print(f'{name}={value}')
+    profile = parser.parse_args().profile.resolve()
+    if not profile.is_file():  # Fast DDS would go on without it and lose images
+        parser.error(f'{profile} is not there')
+    variables = profile_environment(profile)
+    if variables:
+        print('export', *(f'{name}={shlex.quote(value)}' for name, value in variables.items()))
+    else:
+        chosen = ', '.join(name for name in CHOICES if os.environ.get(name))
+        # Not to the shell that reads the line.
+        print(f'paif_ros.fastdds: {chosen} is set, so nothing is changed', file=sys.stderr)
 
 
 if __name__ == '__main__':

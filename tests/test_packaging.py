@@ -160,6 +160,44 @@ def test_profile_only_where_the_user_has_not_chosen() -> None:
         assert profile_environment('/a.xml', {name: 'mine'}) == {}
 
 
+def documented(profile: Path, **chosen: str) -> subprocess.CompletedProcess[str]:
+    """Set the profile as README.md says, in a POSIX shell, and show what a child of it gets."""
+    show = f'import os; print([os.environ.get(name) for name in {CHOICES}])'
+    script = 'eval "$("$0" -m paif_ros.fastdds "$1")" && "$0" -c "$2"'
+    environ = {name: value for name, value in os.environ.items() if name not in CHOICES}
+    return subprocess.run(
+        ['/bin/sh', '-c', script, sys.executable, profile, show],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**environ, 'PYTHONPATH': str(ROOT), **chosen},
+    )
+
+
+@pytest.mark.parametrize('name', ['plain', 'two  spaces', "it's $HOME; `id`"])
+def test_the_line_for_a_shell_sets_the_profile(name: str, tmp_path: Path) -> None:
+    profile = tmp_path / name / 'a.xml'
+    profile.parent.mkdir()
+    profile.touch()
+    result = documented(profile)
+    variables = profile_environment(profile, {})
+    assert result.stdout == f'{[variables.get(name) for name in CHOICES]}\n', result.stderr
+
+
+@pytest.mark.parametrize('name', CHOICES)
+def test_the_line_for_a_shell_leaves_a_choice_alone(name: str, tmp_path: Path) -> None:
+    """Without a variable to set, `export` alone printed the whole environment."""
+    (tmp_path / 'a.xml').touch()
+    result = documented(tmp_path / 'a.xml', **{name: 'mine'})
+    assert result.stdout == f'{["mine" if known == name else None for known in CHOICES]}\n'
+    assert f'{name} is set' in result.stderr
+
+
+def test_a_profile_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert 'a.xml is not there' in documented(tmp_path / 'a.xml').stderr
+
+
 @pytest.mark.parametrize(('mebibytes', 'name'), [(64, 'fastdds_shm_small'), (256, 'fastdds_shm')])
 def test_the_profile_fits_the_shared_memory(
     mebibytes: int, name: str, monkeypatch: pytest.MonkeyPatch
