@@ -9,8 +9,8 @@ RUN := .venv/bin/python
 # One thread each: on two cores, torch's second thread only waits for the other processes of a test.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1
 # The tests whose subject is the node on a ROS 2 graph.
-JAZZY_TESTS := $(addprefix tests/test_, node.py node_modes.py node_faults.py lifecycle.py \
-	statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
+JAZZY_TESTS := $(addprefix tests/test_, node.py node_modes.py node_faults.py lifecycle.py node_embedding.py ros_qos.py \
+	calibrate_live.py statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
 	$(wildcard tests/test_fault_*.py)
 
 .PHONY: demo test lint unit jazzy docs clean

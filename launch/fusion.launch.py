@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
@@ -23,13 +24,13 @@ OUTPUTS = (  # that rviz/fusion.rviz shows
 
 def arguments(share: Path) -> list[DeclareLaunchArgument]:
     """Return every argument with its default and description."""
-    model = share / 'models' / 'paif_small.onnx'
     flag = ['true', 'false']
+    unless_given = ['', *flag]
     return [
         DeclareLaunchArgument(
             'model_path',
-            default_value=str(model) if model.is_file() else '',
-            description='ONNX model. Empty takes model_path of params_file.',
+            default_value='',
+            description='ONNX model. Empty: that of params_file, or the shipped one.',
         ),
         DeclareLaunchArgument(
             'params_file',
@@ -41,9 +42,9 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument(
             'use_sim_time',
-            default_value='false',
-            choices=flag,
-            description='Take the time from /clock, as when a bag plays with --clock.',
+            default_value='',
+            choices=unless_given,
+            description='Time from /clock, as of a bag with --clock. Empty: see params_file.',
         ),
         DeclareLaunchArgument(
             'log_level',
@@ -69,9 +70,9 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument(
             'autostart',
-            default_value='true',
-            choices=flag,
-            description='Configure and activate at once. false: a lifecycle manager does.',
+            default_value='',
+            choices=unless_given,
+            description='false: a lifecycle manager starts the node. Empty: see params_file.',
         ),
         DeclareLaunchArgument(
             'calibration',
@@ -93,25 +94,40 @@ def fastdds_profile(share: Path) -> list[LaunchDescriptionEntity]:
     return [SetEnvironmentVariable(name, value) for name, value in variables.items()]
 
 
-def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return the node. An empty model_path is left to the parameter file."""
-    model_path = LaunchConfiguration('model_path').perform(context)
-    flags = ('use_sim_time', 'autostart')
-    parameters = [
-        LaunchConfiguration('params_file'),
-        {name: LaunchConfiguration(name).perform(context) == 'true' for name in flags},
-    ]
-    if model_path:
-        parameters.append({'model_path': model_path})
+def parameters(context: LaunchContext) -> list[object]:
+    """Return the node's parameters: params_file, and what was given on the command line."""
+    path = LaunchConfiguration('params_file').perform(context)
+    given: dict[str, object] = {}
+    for name in ('use_sim_time', 'autostart'):
+        if value := LaunchConfiguration(name).perform(context):
+            given[name] = value == 'true'
+    model = LaunchConfiguration('model_path').perform(context)
+    if model or not names_a_model(Path(path)):
+        shipped = Path(get_package_share_directory('paif_ros')) / 'models' / 'paif_small.onnx'
+        given['model_path'] = model or str(shipped)
     if calibration := LaunchConfiguration('calibration').perform(context):
-        parameters.append(registration(calibration))
+        given.update(registration(calibration))
+    return [path, *([given] if given else [])]
+
+
+def names_a_model(path: Path) -> bool:
+    """Whether a parameter file names a model, for whichever node."""
+    sections = yaml.safe_load(path.read_text('utf-8')) or {}
+    return any(
+        isinstance(section, dict) and (section.get('ros__parameters') or {}).get('model_path')
+        for section in sections.values()
+    )
+
+
+def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the node."""
     return [
         LifecycleNode(
             package='paif_ros',
             executable='fusion',
             name='fusion',
             namespace=LaunchConfiguration('namespace'),
-            parameters=parameters,
+            parameters=parameters(context),
             remappings=image_remappings(topics(context)),
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             output='screen',

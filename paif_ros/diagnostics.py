@@ -41,6 +41,7 @@ class Moment:
         jumps: jumps of the stamps back in time.
         clock_difference: ns by which thermal stamps are older than RGB ones that come in with
             them, None where not known.
+        unpaired: what is wrong with the pairing of frames that come, else empty.
         misfits: QoS that does not fit, in words.
         worker: of the worker.
     """
@@ -53,6 +54,7 @@ class Moment:
     cameras: Mapping[Source, CameraState] = field(default_factory=dict)
     jumps: int = 0
     clock_difference: int | None = None
+    unpaired: str = ''
     misfits: tuple[str, ...] = ()
     worker: WorkerState = field(default_factory=WorkerState)
 
@@ -131,7 +133,7 @@ def _warnings(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
         if camera.frozen:
             yield Severity.WARN, f'{source} frozen for {camera.frozen / NS:.1f} s'
         if camera.losing:
-            yield Severity.WARN, camera.losing
+            yield Severity.WARN, f'{source}: {camera.losing}'
     apart = now.clock_difference or 0
     if abs(apart) > APART_NS and now.values.sync.mode == 'pair':
         yield (
@@ -150,13 +152,8 @@ def _warnings(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
         yield Severity.WARN, f'incompatible QoS: {misfit}'
     if now.worker.flat >= FLAT_MANY:
         yield Severity.WARN, f'the model answered with one flat colour {now.worker.flat} times'
-    sending = now.state == 'active' and not any(camera.stopped for camera in now.cameras.values())
-    grew = all(
-        now.counted.frames.received[source] > before.counted.frames.received[source]
-        for source in Source
-    )
-    if sending and grew and now.counted.pairs == before.counted.pairs:
-        yield Severity.WARN, 'frames arrive but none pair, see the log'
+    if now.unpaired:
+        yield Severity.WARN, f'{now.unpaired}, see the log'
 
 
 def _new(now: Moment, before: Moment, reason: DropReason) -> bool:
@@ -198,7 +195,7 @@ def _camera_values(now: Moment, before: Moment) -> Iterator[tuple[str, str]]:
     yield 'thermal.frozen', _flag(thermal is not None and thermal.frozen > 0)
     yield 'thermal.freezes', str(thermal.freezes if thermal else 0)
     agc = now.worker.agc
-    yield 'thermal.agc.mode', now.values.thermal.agc
+    yield 'thermal.agc.mode', 'none' if agc is None else now.values.thermal.agc
     yield 'thermal.agc.low', 'nan' if agc is None else f'{agc.low:.2f}'
     yield 'thermal.agc.high', 'nan' if agc is None else f'{agc.high:.2f}'
     yield 'thermal.agc.unit', '' if agc is None else agc.unit
@@ -209,14 +206,20 @@ def _job_values(now: Moment, before: Moment) -> Iterator[tuple[str, str]]:
     counted = now.counted
     yield 'pairs.made', str(counted.pairs)
     yield 'pairs.fused', str(counted.fused)
-    yield 'pairs.pending', str(sum(counted.pending.values()))
+    waiting = {kind: n for kind, n in counted.pending.items() if kind.is_pair}
+    yield 'pairs.pending', str(sum(waiting.values()))
+    for reason, count in counted.lost.items():
+        yield f'pairs.{reason}', str(count - counted.lost_alone[reason])
+    yield 'pairs.fused_rate_hz', _rate(counted.fused - before.counted.fused, now, before)
     for source in Source:
         kind = JobKind.alone(source)
         yield f'singles.{source}.made', str(counted.made[kind])
         yield f'singles.{source}.published', str(counted.results[kind])
-    for reason, count in counted.lost.items():
-        yield f'pairs.{reason}', str(count)
-    yield 'pairs.fused_rate_hz', _rate(counted.fused - before.counted.fused, now, before)
+        yield f'singles.{source}.pending', str(counted.pending[kind])
+    for reason, count in counted.lost_alone.items():
+        yield f'singles.{reason}', str(count)
+    results, earlier = (sum(moment.counted.results.values()) for moment in (now, before))
+    yield 'results.rate_hz', _rate(results - earlier, now, before)
     spans = {f'latency.{stage}': span for stage, span in counted.latency.items()}
     for key, span in {**spans, 'skew': counted.skew}.items():
         yield f'{key}.p50_ms', f'{span.p50:.3f}'

@@ -6,13 +6,14 @@ the frames of the other one become jobs of their own where that is asked for.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic_ns
 from typing import Any
 
 from paif_ros import codec, compressed
-from paif_ros.accounting import DropReason, Source
+from paif_ros.accounting import Counts, DropReason, Source
 from paif_ros.errors import ImageFormatError
 from paif_ros.holding import Holder
 from paif_ros.jobs import Capture, Job
@@ -25,6 +26,7 @@ from paif_ros.statistics import Statistics
 
 NO_PAIR_NS = 2 * NS
 MANY = 30  # frames of each camera before it is said that most of them find no partner
+RECENT = 20  # looks, half a second each
 
 
 class Intake:
@@ -36,6 +38,7 @@ class Intake:
         notices: says what is wrong.
         deliver: takes each job.
         topics: the topic of each camera, for texts.
+        why_silent: says why no images of a camera come at all.
     """
 
     def __init__(
@@ -44,17 +47,21 @@ class Intake:
         statistics: Statistics,
         notices: Notices,
         deliver: Callable[[Job], None],
+        *,
         topics: Mapping[Source, str],
+        why_silent: Callable[[Source], str],
     ) -> None:
         self._parameters = parameters
         self._statistics = statistics
         self._notices = notices
         self._deliver = deliver
         self._seen = self._sync = parameters().sync
-        self._lookout = Lookout(topics, round(self._sync.timeout * NS), notices)
+        self._lookout = Lookout(topics, why_silent, round(self._sync.timeout * NS), notices)
         kind = Holder if self._sync.mode == 'hold_thermal' else Pairer
         self._pairing: Pairing[Capture] = kind(self._limit(), self._sync.queue_size, self._drop)
         self._unpaired_since: int | None = None  # when the first good frame since a pair came
+        self._counts: deque[Counts] = deque(maxlen=RECENT)  # at the last looks
+        self.unpaired = ''  # what is wrong with the pairing, in a few words
 
     @property
     def jumps(self) -> int:
@@ -109,14 +116,20 @@ class Intake:
         """Say what is wrong with the cameras. To be called once or twice a second."""
         self._follow_parameters()
         self._lookout.look(self._sync.mode == 'pair', self._sync.on_missing == 'degrade')
-        self._say_little_pairs()
         since = self._unpaired_since
-        if since is not None and monotonic_ns() - since > NO_PAIR_NS and self._lookout.both_send:
-            self._notices.once(
-                Level.WARN,
-                'no_pairs',
-                f'both cameras send but no frames pair for 2 s: {self._why_nothing_pairs()}',
-            )
+        self.unpaired = ''
+        if not self._lookout.both_send:
+            self._counts.clear()
+        elif since is not None and monotonic_ns() - since > NO_PAIR_NS:
+            self.unpaired = 'both cameras send but no frames pair'
+            text = f'{self.unpaired} for 2 s: {self._why_nothing_pairs()}'
+            self._notices.once(Level.WARN, 'no_pairs', text)
+        elif self._most_are_left_over():
+            self.unpaired = 'most frames of both cameras find no partner'
+            text = f'{self.unpaired} although some pair: {self._why_nothing_pairs()}'
+            self._notices.once(Level.WARN, 'little_pairs', text)
+        else:
+            self._notices.forget('little_pairs')
 
     def close(self, reason: DropReason) -> None:
         """Drop what waits for a partner."""
@@ -176,17 +189,17 @@ class Intake:
         ticket = self._statistics.single_made(frame.source)
         self._deliver(Job(visible, thermal, monotonic_ns(), ticket))
 
-    def _say_little_pairs(self) -> None:
-        """Say once that most frames of both cameras are left over; of the slower one few are."""
-        frames = self._statistics.snapshot().frames
-        lone = {s: frames.dropped[s].get(DropReason.NO_PARTNER, 0) for s in Source}
-        if all(n >= MANY and 2 * lone[s] > n for s, n in frames.received.items()):
-            self._notices.once(
-                Level.WARN,
-                'little_pairs',
-                'most frames of both cameras find no partner although some pair: '
-                f'{self._why_nothing_pairs()}',
-            )
+    def _most_are_left_over(self) -> bool:
+        """Whether most recent frames of both cameras found no partner; of the faster one many do.
+
+        A few seconds count, so that a node that has paired well for weeks says so too.
+        """
+        self._counts.append(self._statistics.snapshot().frames)
+        old, new = self._counts[0], self._counts[-1]
+        lone = DropReason.NO_PARTNER
+        came = [new.received[s] - old.received[s] for s in Source]
+        left = [new.dropped[s].get(lone, 0) - old.dropped[s].get(lone, 0) for s in Source]
+        return all(n >= MANY and 2 * few > n for n, few in zip(came, left, strict=True))
 
     def _why_nothing_pairs(self) -> str:
         case = SkewCase(

@@ -6,7 +6,7 @@ for the diagnostics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from time import monotonic_ns
 from typing import Any
@@ -34,7 +34,6 @@ class CameraState:
     Attributes:
         silent: ns since its last good frame, or since the activation where none came yet.
         stopped: whether that is longer than sync.timeout.
-        rate: frames a second of the last seconds, 0 without frames.
         missed: frames that must have been lost on the way, going by gaps in their stamps.
         losing: figures where many are lost now, else empty.
         waiting: frames that wait for a partner.
@@ -44,7 +43,6 @@ class CameraState:
 
     silent: int
     stopped: bool
-    rate: float
     missed: int
     losing: str
     waiting: int
@@ -54,7 +52,7 @@ class CameraState:
     @property
     def at_rest(self) -> CameraState:
         """The same while nobody looks at the camera: only the counts still hold."""
-        return replace(self, silent=0, stopped=False, rate=0.0, losing='', waiting=0, frozen=0)
+        return replace(self, silent=0, stopped=False, losing='', waiting=0, frozen=0)
 
 
 def stamp_of(message: Any) -> int:
@@ -74,12 +72,20 @@ class Lookout:
 
     Args:
         topics: the topic of each camera, for texts.
+        why_silent: says why no images of a camera come at all.
         timeout: ns of silence after which a camera has stopped.
         notices: says what is wrong.
     """
 
-    def __init__(self, topics: Mapping[Source, str], timeout: int, notices: Notices) -> None:
+    def __init__(
+        self,
+        topics: Mapping[Source, str],
+        why_silent: Callable[[Source], str],
+        timeout: int,
+        notices: Notices,
+    ) -> None:
         self._topics = topics
+        self._why_silent = why_silent
         self._notices = notices
         self._watches = {source: CameraWatch(timeout) for source in Source}
         for watch in self._watches.values():
@@ -152,12 +158,12 @@ class Lookout:
         """
         now, watch = monotonic_ns(), self._watches[source]
         thermal, frozen = source is Source.THERMAL, 0
-        if thermal and self._freeze.frozen_since is not None:
+        stopped = watch.stopped(now)
+        if thermal and self._freeze.frozen_since is not None and not stopped:
             frozen = self._thermal_stamp - self._freeze.frozen_since
         return CameraState(
             silent=watch.silent_for(now) or 0,
-            stopped=watch.stopped(now),
-            rate=watch.rate(now),
+            stopped=stopped,
             missed=watch.missed,
             losing=watch.losing(now) or '',
             waiting=waiting,
@@ -176,7 +182,7 @@ class Lookout:
         for source in Source:
             self._say_stopped(source, now, degrade)
             if losing := self._watches[source].losing(now):
-                text = f'{source}: {losing}. Images are lost on the way here. {LOST}'
+                text = f'{source}: {losing}. {LOST}'
                 self._notices.now_and_then(Level.WARN, f'losing.{source}', text, MINUTE)
 
         apart = self.clock_difference or 0
@@ -203,7 +209,7 @@ class Lookout:
             silence = (watch.silent_for(now) or 0) / NS
             text = f'{source} camera stopped: no image on {topic} for {silence:.1f} s'
         else:
-            text = f'no images on {topic}: check that it is published. {LOST}'
+            text = f'no images on {topic}: {self._why_silent(source)}'
         if degrade and not self._watches[source.other].stopped(now):
             text += f'. Results are of the {source.other} camera alone until it is back'
         self._notices.say(Level.ERROR, text)

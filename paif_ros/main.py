@@ -1,6 +1,7 @@
 """The process of the fusion node: it starts, spins, and ends within two seconds of a signal.
 
-`--pairs FILE` starts one node for each pair of cameras that the file names (see `pairs`).
+`--pairs FILE` starts one node for each pair of cameras that the file names (see `pairs`). Each is
+spun by a thread of its own, so that one that loads its model does not hold up the others.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+
+TYPE_CHECKING = False  # as typing has it, without the time that importing it takes
+if TYPE_CHECKING:
+    from paif_ros.node import FusionNode
 
 DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -22,22 +27,23 @@ def main(args: list[str] | None = None) -> None:
     """
     stop = threading.Event()
     # Before the slow imports, so that a signal during them ends in silence too.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    sys.exit(_run(sys.argv if args is None else args, stop))
+    code = _run(sys.argv if args is None else args, stop)
+    for number in SIGNALS:
+        # Who presses Ctrl-C twice must not see Python end in the middle of its end.
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _run(args: list[str], stop: threading.Event) -> int:
-    from concurrent.futures import ThreadPoolExecutor
-
-    import rclpy
+    import rclpy.logging
     from rclpy.exceptions import ParameterException
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.utilities import remove_ros_args
 
     from paif_ros.errors import PaifError
 
-    nodes: list[Any] = []
+    nodes: list[FusionNode] = []
     try:
         pairs_file = _pairs_file(remove_ros_args(args)[1:])
         _start_ros(args)
@@ -49,26 +55,46 @@ def _run(args: list[str], stop: threading.Event) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
         return FAILED
-    executor = SingleThreadedExecutor()
-    for node in nodes:
-        executor.add_node(node)
-    try:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)  # signals are seen between two waits
-    except ExternalShutdownException:
+    failures: list[BaseException] = []
+    threads = [threading.Thread(target=_live, args=(node, stop, failures)) for node in nodes]
+    for thread in threads:
+        thread.start()
+    while not stop.wait(0.1):  # signals are handled between two waits
         pass
-    with ThreadPoolExecutor(len(nodes)) as pool:  # each may wait a second for its network
-        ended = list(pool.map(lambda node: node.stop(), nodes))
-    executor.shutdown()
+    for thread in threads:
+        thread.join()
+    ended = [node.stop() for node in nodes]
     for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
+    code = FAILED if failures else DONE
     if not all(ended):
         # Leaving Python under a thread that runs native code can crash; there is nothing to save.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(DONE)
-    return DONE
+        os._exit(code)
+    return code
+
+
+def _live(node: FusionNode, stop: threading.Event, failures: list[BaseException]) -> None:
+    """Spin a node until the process is to stop, and end it. A bug in it ends the process."""
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+    except ExternalShutdownException:
+        pass
+    except BaseException as err:
+        import traceback
+
+        failures.append(err)
+        traceback.print_exc()
+    stop.set()
+    node.stop()  # here, since each may wait a while for its network
+    executor.shutdown()
 
 
 def _start_ros(args: list[str]) -> None:
@@ -106,7 +132,7 @@ def _pairs_file(arguments: list[str]) -> str:
     return str(parser.parse_args(arguments).pairs)
 
 
-def _make_nodes(pairs_file: str, stop: threading.Event, nodes: list[Any]) -> None:
+def _make_nodes(pairs_file: str, stop: threading.Event, nodes: list[FusionNode]) -> None:
     """Make the nodes, appending each to the list as soon as it is there."""
     from paif_ros.node import FusionNode
 

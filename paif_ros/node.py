@@ -18,13 +18,11 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 
 from paif_ros.accounting import DropReason, Source
 from paif_ros.calibration import load as load_calibration
-from paif_ros.diagnostics import Moment, status
+from paif_ros.diagnostics import Moment
 from paif_ros.engines import make_engine
 from paif_ros.errors import EngineError, PaifError, ParameterError
 from paif_ros.intake import Intake
@@ -34,10 +32,11 @@ from paif_ros.notices import Level
 from paif_ros.parameters import Parameters
 from paif_ros.pipeline import Pipeline
 from paif_ros.registration import Registration
+from paif_ros.ros_diagnostics import DiagnosticsTopic
 from paif_ros.ros_inputs import Inputs
 from paif_ros.ros_lifecycle import ManagedNode
 from paif_ros.ros_outputs import OutputTopics
-from paif_ros.ros_parameters import NodeParameters
+from paif_ros.ros_parameters import NodeParameters, strangers
 from paif_ros.statistics import Statistics
 from paif_ros.worker import Worker, WorkerState
 
@@ -64,7 +63,11 @@ class FusionNode(ManagedNode):
         self, name: str = 'fusion', stopping: Callable[[], bool] = lambda: False, **options: Any
     ) -> None:
         super().__init__(name, stopping, **options)
-        self._settings = NodeParameters(self)
+        try:
+            self._settings = NodeParameters(self)
+        except PaifError:
+            super().destroy_node()
+            raise
         self._statistics = Statistics()
         self._worker: Worker | None = None
         self._stuck: list[Worker] = []  # told to end, but still in native code
@@ -76,12 +79,12 @@ class FusionNode(ManagedNode):
         self._farewell = DropReason.INACTIVE  # of what is under way when the node is deactivated
         self._patience = JOIN_SECONDS
         self._cameras: dict[Source, CameraState] = {}  # as they were when it was last active
-        # Not a lifecycle publisher: a node that can't be configured must be able to say so.
-        self._diagnostics: Any = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._reported = self._moment()
+        self._diagnostics = DiagnosticsTopic(self, self._moment())
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # goes on while /clock stands still
         self.create_timer(1.0 / self._present().diagnostics.rate, self._report, clock=steady)
         self.create_timer(LOOK_SECONDS, self._look, clock=steady)
+        for stranger in strangers(self):
+            self._notices.say(Level.WARN, f'no parameter of this node: {stranger}')
         if self._present().autostart:
             self._start_soon()
 
@@ -113,13 +116,13 @@ class FusionNode(ManagedNode):
         )
         try:
             self._wait_for(self._worker)
-        except PaifError:
+            assert self._worker.engine is not None
+            info, card = self._worker.engine, self._worker.engine.card
+            self._settings.publish(CLASSES, classes_json(card.classes), CLASSES_TEXT)
+            self._outputs.announce(card.classes)
+        except BaseException:
             self._release()
             raise
-        assert self._worker.engine is not None
-        info, card = self._worker.engine, self._worker.engine.card
-        self._settings.publish(CLASSES, classes_json(card.classes), CLASSES_TEXT)
-        self._outputs.announce(card.classes)
         self._notices.say(
             Level.INFO,
             f'ready: {card.network} {card.variant} at {card.input_size[1]}x{card.input_size[0]} '
@@ -146,9 +149,14 @@ class FusionNode(ManagedNode):
         self._inputs = Inputs(
             self, self._present().input, self._receive, self._receive_info, self._notices
         )
-        topics = {source: image.topic for source, image in self._inputs.images.items()}
+        images = self._inputs.images
         self._intake = Intake(
-            self._present, self._statistics, self._notices, self._worker.put, topics
+            self._present,
+            self._statistics,
+            self._notices,
+            self._worker.put,
+            topics={source: image.topic for source, image in images.items()},
+            why_silent=lambda source: images[source].why_silent(),
         )
         self._inputs.look()
         self._worker.open()
@@ -202,23 +210,28 @@ class FusionNode(ManagedNode):
     # ---- messages
 
     def _receive(self, source: Source, message: Any) -> None:
-        if self._intake is None:
+        intake = self._intake
+        if intake is None:
             return  # deactivated between its arrival and now
         now, stamp = self.get_clock().now().nanoseconds, stamp_of(message)
-        self._intake.receive(source, message, now - stamp if now and stamp else None)
+        intake.receive(source, message, now - stamp if now and stamp else None)
 
     def _receive_info(self, source: Source, message: Any) -> None:
-        if self._intake is None or self._outputs is None:
-            return
-        self._outputs.add_info(source, message)
-        self._intake.info(source, message)
+        intake, outputs = self._intake, self._outputs
+        if intake is not None and outputs is not None:
+            outputs.add_info(source, message)
+            intake.info(source, message)
 
     def _look(self) -> None:
-        """Look after the cameras and the engine."""
-        if self._inputs is None or self._intake is None or self._worker is None:
+        """Look after the cameras, the subscribers and the engine."""
+        inputs, intake, outputs = self._inputs, self._intake, self._outputs
+        worker = self._worker
+        if inputs is None or intake is None or outputs is None or worker is None:
             return
-        self._inputs.look()
-        self._intake.look()
+        inputs.look()
+        outputs.look()
+        intake.look()
+        self._say_hang(worker)
         if self.get_clock().ros_time_is_active and not self.get_clock().now().nanoseconds:
             self._notices.once(
                 Level.WARN,
@@ -226,38 +239,30 @@ class FusionNode(ManagedNode):
                 'use_sim_time is true but nothing publishes /clock: play the bag with --clock, or '
                 'set use_sim_time to false. Pairs are made all the same, by their stamps',
             )
-        failures, error = self._worker.failures_in_a_row, self._worker.last_error
+        failures, error = worker.failures_in_a_row, worker.last_error
         if failures >= self._present().engine.max_failures:
             self.trigger_deactivate()
             self._reason = f'deactivated itself, as {failures} inferences in a row failed: {error}'
             text = f'{self._reason}. To try again: {self._command("activate")}'
             self._notices.say(Level.ERROR, text)
 
+    def _say_hang(self, worker: Worker) -> None:
+        busy = worker.state(monotonic_ns()).busy / 1e9
+        if busy > self._present().engine.timeout:
+            text = f'an inference has taken {busy:.1f} s and has not ended; frames are dropped'
+            self._notices.once(Level.ERROR, 'hang', text)
+        else:
+            self._notices.forget('hang')
+
     # ---- diagnostics
 
-    def _report(self, last_words: str = '') -> None:
-        if self._diagnostics is None:
-            return  # its last words are said
-        now = self._moment()
-        told = status(now, self._reported)
-        self._reported = now
-        message = DiagnosticArray(
-            status=[
-                DiagnosticStatus(
-                    level=bytes([0 if last_words else told.level]),
-                    name=f'{self.get_fully_qualified_name()}: fusion',
-                    message=last_words or told.message,
-                    hardware_id=dict(told.values)['engine.provider'],
-                    values=[KeyValue(key=key, value=value) for key, value in told.values],
-                )
-            ]
-        )
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+    def _report(self) -> None:
+        self._diagnostics.publish(self._moment())
 
     def _moment(self) -> Moment:
         intake, worker, now = self._intake, self._worker, monotonic_ns()
-        images = self._inputs.images.values() if self._inputs else ()
+        inputs = self._inputs
+        images = inputs.images.values() if inputs else ()
         return Moment(
             when=now,
             state=self._state,
@@ -266,6 +271,7 @@ class FusionNode(ManagedNode):
             values=self._present(),
             cameras={s: intake.state(s) for s in Source} if intake else self._cameras,
             jumps=self._time_jumps + (intake.jumps if intake else 0),
+            unpaired=intake.unpaired if intake else '',
             clock_difference=intake.clock_difference if intake else None,
             misfits=tuple(image.incompatible for image in images if image.incompatible),
             worker=worker.state(now) if worker else self._idle_worker,
@@ -281,22 +287,20 @@ class FusionNode(ManagedNode):
         """
         if self._state != 'finalized':
             self._finalize()
-        if self._diagnostics is not None:
+        if not self._diagnostics.done:
             if self.context.ok():
-                self._report('stopped')
-                self._diagnostics.wait_for_all_acked(Duration(seconds=0.3))
-            self._diagnostics = None
+                self._diagnostics.publish(self._moment(), 'stopped')
+            self._diagnostics.give_up()
             counted = self._statistics.snapshot()
             lost = ', '.join(f'{n} {reason}' for reason, n in counted.lost.items() if n)
-            made, results = sum(counted.made.values()), sum(counted.results.values())
-            text = f'stopped: {made} pairs, {results} fused' + (
-                f', dropped: {lost}' if lost else ''
-            )
-            self._notices.say(Level.INFO, text)
+            text = f'stopped: {counted.pairs} pairs, {counted.fused} fused'
+            if alone := sum(counted.made.values()) - counted.pairs:
+                text += f', {alone} frames of one camera alone'
+            self._notices.say(Level.INFO, text + (f', dropped: {lost}' if lost else ''))
         return all(worker.stop(0.0) for worker in self._stuck)
 
     def destroy_node(self) -> None:
         """Stop, then destroy everything: the worker must not publish on what is gone."""
-        if hasattr(self, '_reported'):  # rclpy also destroys a node whose __init__ has failed
+        if hasattr(self, '_diagnostics'):  # rclpy also destroys a node whose __init__ has failed
             self.stop()
         super().destroy_node()

@@ -53,10 +53,13 @@ def load(path: Path | str) -> list[CameraPair]:
     if len(raw) > MAX_BYTES:
         raise ParameterError('pairs', str(path), f'a file of at most {MAX_BYTES} bytes')
     try:
+        twice = _named_twice(yaml.compose(raw, Loader=yaml.SafeLoader))
         tree = yaml.safe_load(raw)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as err:
         text = ' '.join(str(err).split())
         raise ParameterError('pairs', str(path), f'a YAML file ({text})') from err
+    if twice:
+        raise ParameterError('pairs', twice, 'each key once')
     top = _mapping('the file', tree, ('parameters', 'pairs'))
     shared = _parameters('parameters', top.get('parameters') or {})
     pairs = _mapping('pairs', top.get('pairs'))
@@ -79,7 +82,6 @@ def image_remappings(topics: Mapping[str, str]) -> list[tuple[str, str]]:
         info = topics.get(f'{camera}_info_topic') or f'{folder}{slash}camera_info'
         remappings += [
             (f'{camera}/image_raw', image),
-            (f'{camera}/image_raw/compressed', f'{image}/compressed'),
             (f'{camera}/camera_info', info),
         ]
     return remappings
@@ -97,6 +99,18 @@ def _pair(name: object, entry: object, shared: Mapping[str, Value]) -> CameraPai
     return CameraPair(name, tuple(image_remappings(topics)), {**shared, **own})
 
 
+def _named_twice(node: Any) -> str:
+    """Return the first key that its mapping has twice, which YAML readers swallow, or ''."""
+    seen: set[str] = set()
+    for key, value in getattr(node, 'value', ()) if type(node).__name__ == 'MappingNode' else ():
+        if (name := str(key.value)) in seen:
+            return name
+        seen.add(name)
+        if found := _named_twice(value):
+            return found
+    return ''
+
+
 def _mapping(key: str, tree: object, known: tuple[str, ...] = ()) -> Mapping[Any, Any]:
     if not isinstance(tree, dict):
         raise ParameterError(key, tree, 'a mapping')
@@ -109,6 +123,9 @@ def _parameters(key: str, tree: object) -> dict[str, Value]:
     declared = specs()
     values: dict[str, Value] = {}
     for name, value in _flat(_mapping(key, tree), ''):
+        if name.startswith('qos_overrides.'):  # the node checks these when it is activated
+            values[name] = value
+            continue
         if name not in declared:
             raise ParameterError(f'{key}.{name}', value, 'a parameter of the README table')
         spec = declared[name]

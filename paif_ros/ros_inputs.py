@@ -8,21 +8,22 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from paif_ros.accounting import Source
+from paif_ros.lookout import LOST
 from paif_ros.notices import Level, Notices
 from paif_ros.parameters import InputParameters
-from paif_ros.ros_qos import Overrides, matching, name_of, words
+from paif_ros.ros_qos import Overrides, fits, matching, name_of, words
 
 IMAGES = {Source.VISIBLE: 'color/image_raw', Source.THERMAL: 'thermal/image_raw'}
-# The value of each policy that a publisher may offer and a subscription can't ask more than.
-WEAKER = {
-    'reliability': int(ReliabilityPolicy.BEST_EFFORT),
-    'durability': int(DurabilityPolicy.VOLATILE),
-}
 INFOS = {Source.VISIBLE: 'color/camera_info', Source.THERMAL: 'thermal/camera_info'}
+
+
+# Without event handlers: rclpy's executors break when one is destroyed while another thread waits.
+# What events would tell, `look` finds out.
+QUIET = SubscriptionEventCallbacks(use_default_callbacks=False)
 
 
 class ImageInput:
@@ -36,6 +37,9 @@ class ImageInput:
         compressed: whether it sends CompressedImage.
         receive: takes each message.
         notices: says what does not fit.
+
+    Raises:
+        ParameterError: an override is not allowed. Nothing was subscribed to then.
     """
 
     def __init__(
@@ -51,72 +55,69 @@ class ImageInput:
         self._receive = receive
         self._notices = notices
         self._kind = CompressedImage if compressed else Image
-        self._name = IMAGES[source] + ('/compressed' if compressed else '')
-        self.topic: str = node.resolve_topic_name(self._name)
+        # As image_transport does it: who remaps the image remaps the compressed one too.
+        self.topic: str = node.resolve_topic_name(IMAGES[source])
+        if compressed:
+            self.topic += '/compressed'
         self._overrides = Overrides(node, self.topic, 'subscription')
-        self.publishers = 0
+        self._publishers: list[Any] = []
+        self._told = 0  # publishers when their number was looked at last
         self.incompatible = ''  # what does not fit, in words, empty where all does
-        self.lost = 0  # messages that the middleware says it lost
-        self._offered: list[QoSProfile] = []
-        self._subscribe()
 
     @property
     def profile(self) -> str:
         """The profile in use, in words."""
         return words(self._profile)
 
+    def open(self) -> None:
+        """Subscribe with what suits the publishers that are there now."""
+        self._publishers = self._node.get_publishers_info_by_topic(self.topic)
+        self._subscribe()
+
     def look(self) -> None:
         """Match the subscription to the publishers that are there now. Takes microseconds."""
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        self._offered = [info.qos_profile for info in publishers]
-        self._say_publishers([name_of(publisher) for publisher in publishers])
+        self._publishers = self._node.get_publishers_info_by_topic(self.topic)
+        self._say_publishers()
         wanted = self._overrides.apply(matching(self._offered))
-        if publishers and wanted.reliability != self._profile.reliability:
-            before = self.profile
+        if self._publishers and wanted.reliability != self._profile.reliability:
+            old = self.profile
             self.close()
             self._subscribe()
             self._notices.say(
                 Level.INFO,
-                f'{self.topic}: subscribed with {self.profile}, as offered; before: {before}',
+                f'{self.topic}: subscribed with {self.profile}, as offered; before: {old}',
             )
-        if self.incompatible and not self._misfits():
-            self.incompatible = ''
-            self._notices.forget(f'qos.{self._source}')
+        self._say_incompatible()
+
+    def why_silent(self) -> str:
+        """Say why no images come, as far as that can be known, and what to do."""
+        if self.incompatible:
+            return f'QoS does not fit: {self.incompatible}'
+        if not self._publishers:
+            return 'nobody publishes it. Check the camera driver, the topic and ROS_DOMAIN_ID'
+        names = ', '.join(sorted({name_of(publisher) for publisher in self._publishers}))
+        return f'{names} offers it, and nothing arrives. {LOST}'
 
     def close(self) -> None:
         """End the subscription."""
         self._node.destroy_subscription(self._subscription)
 
+    @property
+    def _offered(self) -> list[QoSProfile]:
+        return [publisher.qos_profile for publisher in self._publishers]
+
     def _subscribe(self) -> None:
         self._profile = self._overrides.apply(matching(self._offered))
         self._subscription = self._node.create_subscription(
-            self._kind,
-            self._name,
-            self._receive,
-            self._profile,
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=lambda _: self._say_incompatible(),
-                message_lost=self._count_lost,
-            ),
+            self._kind, self.topic, self._receive, self._profile, event_callbacks=QUIET
         )
 
-    def _misfits(self) -> list[QoSProfile]:
-        """The offered profiles from which nothing can be received with ours."""
-        return [
-            offered
-            for offered in self._offered
-            if any(
-                int(getattr(offered, policy)) == WEAKER[policy]
-                and int(getattr(self._profile, policy)) != WEAKER[policy]
-                for policy in WEAKER
-            )
-        ]
-
     def _say_incompatible(self) -> None:
-        self.look()
-        misfits = self._misfits()
+        misfits = [offered for offered in self._offered if not fits(offered, self._profile)]
         if not misfits:
-            return  # matched meanwhile
+            self.incompatible = ''
+            self._notices.forget(f'qos.{self._source}')
+            return
         self.incompatible = (
             f'{self.topic} is offered with {words(misfits[0])}, this node asks for {self.profile}'
         )
@@ -127,16 +128,14 @@ class ImageInput:
             f'qos_overrides.{self.topic}.subscription.* parameters, or the publisher',
         )
 
-    def _count_lost(self, event: Any) -> None:
-        self.lost += event.total_count_change
-
-    def _say_publishers(self, names: list[str]) -> None:
-        before, self.publishers = self.publishers, len(names)
-        if len(names) > 1 and len(names) != before:
+    def _say_publishers(self) -> None:
+        before, self._told = self._told, len(self._publishers)
+        if 1 < self._told != before:
+            names = ', '.join(sorted(name_of(publisher) for publisher in self._publishers))
             self._notices.say(
                 Level.WARN,
-                f'{len(names)} publishers on {self.topic} ({", ".join(sorted(names))}): their '
-                'frames get mixed. Stop all but one, or remap',
+                f'{len(self._publishers)} publishers on {self.topic} ({names}): their frames get '
+                'mixed. Stop all but one, or remap',
             )
 
 
@@ -149,6 +148,9 @@ class Inputs:
         image: takes an image's camera and message.
         info: takes a camera_info's camera and message.
         notices: says what does not fit.
+
+    Raises:
+        ParameterError: an override is not allowed. Nothing was subscribed to then.
     """
 
     def __init__(
@@ -170,9 +172,15 @@ class Inputs:
             )
             for source in Source
         }
+        for subscription in self.images.values():
+            subscription.open()
         self._infos = [
             node.create_subscription(
-                CameraInfo, topic, partial(info, source), qos_profile_sensor_data
+                CameraInfo,
+                topic,
+                partial(info, source),
+                qos_profile_sensor_data,
+                event_callbacks=QUIET,
             )
             for source, topic in INFOS.items()
         ]

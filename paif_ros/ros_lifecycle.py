@@ -64,7 +64,11 @@ class ManagedNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to work; the lifecycle publishers publish from now on."""
         super().on_activate(state)
-        return self._attempt('activate', self._activate, 'active')
+        result = self._attempt('activate', self._activate, 'active')
+        if result != TransitionCallbackReturn.SUCCESS:
+            super().on_deactivate(state)
+            self._deactivate()
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Cease to work, and stay ready."""
@@ -81,7 +85,13 @@ class ManagedNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of everything after a transition that went wrong in a way nobody thought of."""
-        self._release()
+        try:
+            self._release()
+        except Exception as err:  # there is no way back from here but a new process
+            self._state = 'finalized'
+            self._reason += f'; then {type(err).__name__}: {err}'
+            self._notices.say(Level.FATAL, f'{self._reason}. Start the node again')
+            return TransitionCallbackReturn.FAILURE
         self._state = 'unconfigured'
         return TransitionCallbackReturn.SUCCESS
 
@@ -110,6 +120,15 @@ class ManagedNode(LifecycleNode):
         try:
             return super()._LifecycleNodeMixin__change_state(transition_id)
         except RuntimeError as err:  # rclpy's RCLError has no public name
+            self._reason = f'not possible while {self._state}: {" ".join(str(err).split())}'
+            self._notices.say(Level.ERROR, self._reason)
+            return TransitionCallbackReturn.ERROR
+
+    def trigger_shutdown(self) -> TransitionCallbackReturn:
+        """Shut down; an ERROR where that is not possible, as of the other transitions."""
+        try:
+            return super().trigger_shutdown()
+        except RuntimeError as err:  # finalized already, or in the middle of a transition
             self._notices.say(Level.ERROR, f'not possible while {self._state}: {err}')
             return TransitionCallbackReturn.ERROR
 
@@ -122,6 +141,8 @@ class ManagedNode(LifecycleNode):
 
     def _start(self) -> None:
         self.destroy_timer(self._start_timer)
+        if self._state != 'unconfigured':
+            return  # somebody was faster, and is in charge
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
         if self._state != 'active' and not self._ending():
@@ -139,8 +160,8 @@ class ManagedNode(LifecycleNode):
 
     def _finalize(self) -> None:
         """Shut down from whichever state."""
-        with suppress(RuntimeError):  # rclpy's, in the middle of an interrupted transition
-            self.trigger_shutdown()
+        with suppress(RuntimeError):  # in the middle of an interrupted transition
+            super().trigger_shutdown()
         if self._state != 'finalized':
             self._shut_down()
             self._state = 'finalized'

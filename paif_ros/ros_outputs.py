@@ -25,7 +25,7 @@ from paif_ros.notices import Level, Notices
 from paif_ros.parameters import Parameters
 from paif_ros.pipeline import Infos
 from paif_ros.results import Result, Wanted
-from paif_ros.ros_qos import Overrides, name_of, words
+from paif_ros.ros_qos import Overrides, fits, name_of, words
 
 INFOS_KEPT = 64  # camera_info messages that wait for their picture, two seconds at 30 Hz
 LABELS = '~/segmentation/label_info'
@@ -57,6 +57,9 @@ PICTURES = {
     'thermal': Topic('~/thermal/image', 'mono8', 'jpeg'),
     'validity': Topic('~/validity', 'mono8'),
 }
+
+# Without event handlers, see `ros_inputs.QUIET`.
+QUIET = PublisherEventCallbacks(use_default_callbacks=False)
 
 Outgoing = tuple[Any, Any]  # a publisher and a message for it
 
@@ -102,6 +105,9 @@ class OutputTopics:
         node: the node that owns them.
         parameters: gives the present values.
         notices: says which subscriber's QoS does not fit.
+
+    Raises:
+        ParameterError: an override is not allowed. No publisher was made then.
     """
 
     def __init__(
@@ -111,17 +117,60 @@ class OutputTopics:
         self._parameters = parameters
         self._notices = notices
         self._infos = {source: CameraInfos() for source in Source}
-        self._depth = parameters().output.queue_size
-        self._images = {
-            picture: self._create(Image, topic.name) for picture, topic in PICTURES.items()
+        depth = parameters().output.queue_size
+        reliable = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
+        # All overrides are read before anything is made: one that is not allowed leaves nothing.
+        profiles = {
+            topic: Overrides(node, topic, 'publisher').apply(reliable)
+            for topic in (
+                *(self._topic(picture) for picture in PICTURES),
+                *(
+                    self._topic(picture, True)
+                    for picture in PICTURES
+                    if PICTURES[picture].compressed
+                ),
+                node.resolve_topic_name(FUSED_INFO),
+            )
         }
+        self._offered: dict[str, QoSProfile] = profiles
+
+        def create(kind: type, topic: str) -> Any:
+            return node.create_lifecycle_publisher(
+                kind, topic, profiles[topic], event_callbacks=QUIET
+            )
+
+        self._images = {picture: create(Image, self._topic(picture)) for picture in PICTURES}
         self._compressed = {
-            picture: self._create(CompressedImage, f'{topic.name}/compressed')
-            for picture, topic in PICTURES.items()
-            if topic.compressed
+            picture: create(CompressedImage, self._topic(picture, True))
+            for picture in PICTURES
+            if PICTURES[picture].compressed
         }
-        self._info = self._create(CameraInfo, FUSED_INFO)
+        self._info = create(CameraInfo, node.resolve_topic_name(FUSED_INFO))
         self._labels: Any = None
+
+    def _topic(self, picture: str, compressed: bool = False) -> str:
+        """Return the full name of a picture's topic; who remaps the raw one remaps both."""
+        topic: str = self._node.resolve_topic_name(PICTURES[picture].name)
+        return f'{topic}/compressed' if compressed else topic
+
+    def look(self) -> None:
+        """Say which subscribers get nothing, because their QoS does not fit."""
+        for topic, offered in self._offered.items():
+            asked = self._node.get_subscriptions_info_by_topic(topic)
+            misfits = [info for info in asked if not fits(offered, info.qos_profile)]
+            if not misfits:
+                self._notices.forget(f'qos.{topic}')
+                continue
+            theirs = '; '.join(
+                f'{name_of(info)} asks for {words(info.qos_profile)}' for info in misfits
+            )
+            self._notices.once(
+                Level.WARN,
+                f'qos.{topic}',
+                f'a subscriber of {topic} gets nothing, its QoS does not fit: this node offers '
+                f'{words(offered)}, {theirs}. Change the subscriber, or the '
+                f'qos_overrides.{topic}.publisher.* parameters',
+            )
 
     def add_info(self, source: Source, info: CameraInfo) -> None:
         """Keep a camera's camera_info for its picture."""
@@ -139,7 +188,9 @@ class OutputTopics:
         )
         message.header.stamp = self._node.get_clock().now().to_msg()
         # Not a lifecycle publisher: the labels hold from configure on.
-        self._labels = self._node.create_publisher(type(message), LABELS, profile)
+        self._labels = self._node.create_publisher(
+            type(message), LABELS, profile, event_callbacks=QUIET
+        )
         self._labels.publish(message)
 
     def close(self) -> None:
@@ -180,6 +231,7 @@ class OutputTopics:
         for picture, topic in PICTURES.items():
             pixels = getattr(result, picture)
             if pixels is None:
+                self._say_no_confidence(picture)
                 continue
             if self._images[picture].get_subscription_count():
                 image = Image(header=header)
@@ -199,29 +251,16 @@ class OutputTopics:
             outgoing.append((self._info, scale_camera_info(info, width, height)))
         return outgoing
 
+    def _say_no_confidence(self, picture: str) -> None:
+        if picture == 'confidence' and self._images[picture].get_subscription_count():
+            self._notices.once(
+                Level.INFO,
+                'no_confidence',
+                f'{self._topic(picture)} has a subscriber, but this model gives no confidence: '
+                'export it again with export/to_onnx.py',
+            )
+
     def send(self, packed: list[Outgoing]) -> None:
         """Publish them."""
         for publisher, message in packed:
             publisher.publish(message)
-
-    def _create(self, kind: type, name: str) -> Any:
-        topic = self._node.resolve_topic_name(name)
-        profile = QoSProfile(depth=self._depth, reliability=ReliabilityPolicy.RELIABLE)
-        profile = Overrides(self._node, topic, 'publisher').apply(profile)
-
-        def say(_: Any) -> None:
-            asked = self._node.get_subscriptions_info_by_topic(topic)
-            theirs = '; '.join(
-                f'{name_of(info)} asks for {words(info.qos_profile)}' for info in asked
-            )
-            self._notices.now_and_then(
-                Level.WARN,
-                f'qos.{topic}',
-                f'a subscriber of {topic} gets nothing, its QoS does not fit: this node offers '
-                f'{words(profile)}, {theirs or "the subscriber is gone already"}. Change the '
-                f'subscriber, or the qos_overrides.{topic}.publisher.* parameters',
-            )
-
-        return self._node.create_lifecycle_publisher(
-            kind, name, profile, event_callbacks=PublisherEventCallbacks(incompatible_qos=say)
-        )

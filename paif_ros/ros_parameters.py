@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -15,6 +16,7 @@ from rclpy.node import Node
 
 from paif_ros.errors import ParameterError
 from paif_ros.parameters import Parameters, Spec, specs
+from paif_ros.ros_qos import given
 
 
 class NodeParameters:
@@ -40,8 +42,10 @@ class NodeParameters:
 
     def publish(self, name: str, text: str, description: str) -> None:
         """Show a text of the node's own as a parameter that nobody else can change."""
+        self._node.declare_parameter(
+            name, text, ParameterDescriptor(description=description), ignore_override=True
+        )
         self._own[name] = text
-        self._node.declare_parameter(name, text, ParameterDescriptor(description=description))
 
     def withdraw(self, name: str) -> None:
         """Take such a parameter away again, if it is there."""
@@ -64,19 +68,27 @@ class NodeParameters:
         return SetParametersResult(successful=True)
 
 
+def strangers(node: Node) -> list[str]:
+    """Return what was given at the start and no one declared, with the nearest name, in words."""
+    known = list(specs())
+    return [
+        f'{name} (is it {near[0]}?)' if (near := get_close_matches(name, known, 1)) else name
+        for name in given(node)
+        if not node.has_parameter(name) and not name.startswith('qos_overrides.')
+    ]
+
+
 def _declare(node: Node, spec: Spec) -> Any:
     try:
         value = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as err:
-        raise ParameterError(spec.name, _given(node, spec), spec.allowed) from err
+        value = given(node)[spec.name].value if spec.name in given(node) else spec.default
+        allowed = spec.allowed
+        if spec.type == 'double' and type(value) is int:
+            allowed += f'; ROS wants a point in it: {value}.0'
+        raise ParameterError(spec.name, value, allowed) from err
     spec.check(value)
     return value
-
-
-def _given(node: Node, spec: Spec) -> object:
-    # The exceptions of rclpy hold the value only inside a sentence that differs by version.
-    overrides = getattr(node, '_parameter_overrides', {})
-    return overrides[spec.name].value if spec.name in overrides else spec.default
 
 
 def _descriptor(spec: Spec) -> ParameterDescriptor:

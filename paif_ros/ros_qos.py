@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 
 from paif_ros.errors import ParameterError
 
 DEPTH = 5
 MAX_DEPTH = 1000
+FOR_EVER = 2**62  # ns
 _POLICIES: dict[str, dict[str, Any]] = {
     'reliability': {
         'reliable': ReliabilityPolicy.RELIABLE,
@@ -47,10 +55,11 @@ class Overrides:
     """The user's own choice for one topic: `qos_overrides.TOPIC.KIND.POLICY`.
 
     The names are those of rclpy's QoSOverridingOptions. Those would fix the first profile for
-    good, though; these leave what the user did not choose to `matching`.
+    good, though; these leave what the user did not choose to `matching`, and declare no parameter
+    for it.
 
     Args:
-        node: gets the parameters, read-only.
+        node: gets the parameters that were given, read-only.
         topic: fully resolved.
         kind: 'subscription' or 'publisher'.
 
@@ -66,11 +75,6 @@ class Overrides:
             if value is not None:
                 self._chosen[policy] = _read(name, policy, value)
 
-    @property
-    def chosen(self) -> bool:
-        """Whether the user chose anything."""
-        return bool(self._chosen)
-
     def apply(self, profile: QoSProfile) -> QoSProfile:
         """Return a profile with what the user chose in place."""
         new = QoSProfile(
@@ -82,6 +86,33 @@ class Overrides:
         for policy, value in self._chosen.items():
             setattr(new, policy, value)
         return new
+
+
+def fits(offered: QoSProfile, asked: QoSProfile) -> bool:
+    """Whether a subscription gets the messages of a publisher.
+
+    rclpy's qos_check_compatible takes a deadline that nobody set for one of zero seconds on one
+    side and for an infinite one on the other, and then for a conflict.
+    """
+    reliable = asked.reliability != ReliabilityPolicy.RELIABLE or (
+        offered.reliability == ReliabilityPolicy.RELIABLE
+    )
+    durable = asked.durability != DurabilityPolicy.TRANSIENT_LOCAL or (
+        offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    )
+    alive = asked.liveliness != LivelinessPolicy.MANUAL_BY_TOPIC or (
+        offered.liveliness == LivelinessPolicy.MANUAL_BY_TOPIC
+    )
+    in_time = all(
+        _limit(getattr(offered, policy)) <= _limit(getattr(asked, policy))
+        for policy in ('deadline', 'liveliness_lease_duration')
+    )
+    return reliable and durable and alive and in_time
+
+
+def _limit(duration: Any) -> float:
+    """Return a duration in ns; one that nobody set, 0 here and huge there, is infinite."""
+    return duration.nanoseconds if 0 < duration.nanoseconds < FOR_EVER else inf
 
 
 def words(profile: QoSProfile) -> str:
@@ -107,13 +138,18 @@ def name_of(endpoint: Any) -> str:
     return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
 
 
+def given(node: Node) -> dict[str, Any]:
+    """Return the parameters that were given to a node at its start, by name."""
+    return dict(getattr(node, '_parameter_overrides', {}))  # rclpy has no public way
+
+
 def _declared(node: Node, name: str, policy: str, topic: str) -> Any:
     """Return the user's value of a parameter, None where there is none."""
+    if name not in given(node):
+        return None
     if not node.has_parameter(name):
         descriptor = ParameterDescriptor(
-            description=f'QoS {policy} for {topic}. Not set, the node chooses it.',
-            read_only=True,
-            dynamic_typing=True,
+            description=f'QoS {policy} for {topic}.', read_only=True, dynamic_typing=True
         )
         node.declare_parameter(name, None, descriptor)
     return node.get_parameter(name).value

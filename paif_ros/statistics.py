@@ -101,6 +101,7 @@ class Snapshot:
         made: jobs made since the start, by kind.
         results: jobs whose result was published, by kind.
         lost: jobs that ended without a result, by `PAIR_REASONS`, zeros included.
+        lost_alone: those of them that were of one camera.
         pending: jobs that wait or are worked on, by kind.
         latency: percentiles by stage over the last results.
         skew: percentiles of the distance of the two stamps over the last pairs.
@@ -112,6 +113,7 @@ class Snapshot:
     made: Mapping[JobKind, int]
     results: Mapping[JobKind, int]
     lost: Mapping[DropReason, int]
+    lost_alone: Mapping[DropReason, int]
     pending: Mapping[JobKind, int]
     latency: Mapping[str, Percentiles]
     skew: Percentiles
@@ -149,6 +151,7 @@ class Statistics:
         self._made = dict.fromkeys(JobKind, 0)
         self._results = dict.fromkeys(JobKind, 0)
         self._lost = dict.fromkeys(PAIR_REASONS, 0)
+        self._lost_alone = dict.fromkeys(PAIR_REASONS, 0)
         self._pending: set[Ticket] = set()
         self._times: deque[StageTimes] = deque(maxlen=window)
         self._skews: deque[int] = deque(maxlen=window)
@@ -233,6 +236,7 @@ class Statistics:
         """Return all counts and percentiles of this moment."""
         with self._lock:
             frames, lost = self._frames.counts(), dict(self._lost)
+            lost_alone = dict(self._lost_alone)
             made, results = dict(self._made), dict(self._results)
             pending = dict.fromkeys(JobKind, 0)
             for ticket in self._pending:
@@ -244,6 +248,7 @@ class Statistics:
             made=made,
             results=results,
             lost=lost,
+            lost_alone=lost_alone,
             pending=pending,
             latency={name: percentiles([getattr(t, name) for t in times]) for name in STAGES},
             skew=percentiles(skews),
@@ -259,6 +264,7 @@ class Statistics:
     def _lose(self, ticket: Ticket, reason: DropReason) -> None:
         self._pending.remove(ticket)
         self._lost[reason] += 1
+        self._lost_alone[reason] += not ticket.kind.is_pair
         self._frames.lose(ticket.kind, reason)
 
 

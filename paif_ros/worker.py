@@ -199,6 +199,9 @@ class Worker:
             lost = DropReason.UNREGISTERED
             self._complain(Level.ERROR, lost, str(err))
         except Exception as err:  # the next pair may do better, whatever this was
+            if not self._open:  # what it needed was destroyed
+                self._statistics.job_lost(job.ticket, self._farewell)
+                return
             lost = DropReason.ENGINE_ERROR
             self.failures_in_a_row += 1
             self.last_error = str(err) if isinstance(err, PaifError) else repr(err)
@@ -224,6 +227,8 @@ class Worker:
             self.failures_in_a_row = 0
             self._flat_in_a_row = self._flat_in_a_row + 1 if result.flat else 0
         computed = monotonic_ns()
+        if not self._open or session != self._session:
+            return self._farewell  # the publishers may be gone
         packed = self._sink.pack(job, result)
         done = monotonic_ns()
         if not self._open or session != self._session:

@@ -48,9 +48,12 @@ def assert_balanced(rig: Rig) -> None:
         used = rig.count(f'{source}.paired') + rig.count(f'{source}.single')
         assert rig.count(f'{source}.received') == used + dropped
     ended = sum(rig.count(f'pairs.{reason}') for reason in PAIR_REASONS)
-    singles = [rig.count(f'singles.{source}.made') for source in Source]
-    published = [rig.count(f'singles.{source}.published') for source in Source]
     assert rig.count('pairs.pending') == 0
-    assert rig.count('pairs.made') + sum(singles) == (
-        rig.count('pairs.fused') + sum(published) + ended
-    )
+    assert rig.count('pairs.made') == rig.count('pairs.fused') + ended
+    alone = [
+        sum(rig.count(f'singles.{source}.{what}') for source in Source)
+        for what in ('made', 'published', 'pending')
+    ]
+    lost = sum(rig.count(f'singles.{reason}') for reason in PAIR_REASONS)
+    assert alone[2] == 0
+    assert alone[0] == alone[1] + lost

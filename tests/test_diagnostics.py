@@ -20,9 +20,7 @@ from paif_ros.worker import WorkerState
 MS = 10**6
 SECOND = 10**9
 ENGINE = EngineInfo('onnxruntime', 'CPUExecutionProvider', 'test', tiny_model.card((48, 64)))
-FINE = CameraState(
-    silent=MS, stopped=False, rate=30.0, missed=0, losing='', waiting=0, frozen=0, freezes=0
-)
+FINE = CameraState(silent=MS, stopped=False, missed=0, losing='', waiting=0, frozen=0, freezes=0)
 
 
 def parameters(**changed: Any) -> Parameters:
@@ -83,7 +81,6 @@ def test_keys_are_the_same_in_every_state() -> None:
 @pytest.mark.parametrize(
     ('events', 'severity', 'message'),
     [
-        (['visible', 'thermal'], Severity.WARN, 'frames arrive but none pair'),
         (['malformed'], Severity.WARN, 'images of visible can not be read'),
         ([DropReason.ENGINE_ERROR], Severity.ERROR, 'the engine fails: out of luck'),
         ([DropReason.UNREGISTERED], Severity.ERROR, 'the calibration does not fit'),
@@ -151,8 +148,9 @@ STOPPED = replace(FINE, silent=3 * SECOND, stopped=True)
         (
             {'cameras': {Source.VISIBLE: replace(FINE, losing='few'), Source.THERMAL: FINE}},
             Severity.WARN,
-            'few',
+            'visible: few',
         ),
+        ({'unpaired': 'none pair'}, Severity.WARN, 'none pair, see the log'),
         ({'clock_difference': 90 * MS}, Severity.OK, 'idle'),
         ({'clock_difference': -300 * MS}, Severity.WARN, 'thermal stamps are -0.30 s behind'),
         ({'misfits': ('a and b',)}, Severity.WARN, 'incompatible QoS: a and b'),

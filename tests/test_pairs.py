@@ -59,6 +59,11 @@ def test_whole_numbers_for_lengths(tmp_path: Path) -> None:
         ('pairs: {a: {parameters: {sync.slop: 7}}}', 'sync.slop', 'double from 0 to 1'),
         ('pairs: {a: {parameters: {sync: {slp: 7}}}}', 'pairs.a.parameters.sync.slp', 'README'),
         ('parameters: 3\npairs: {a: }', 'parameters', 'a mapping'),
+        (
+            'pairs: {a: {color_topic: /x}, a: {color_topic: /y}}',
+            'pairs',
+            "is 'a', allowed: each key",
+        ),
         ('pairs: !!python/object/apply:os.system ["true"]', 'pairs', 'a YAML file'),
         ('# much\n' * 200_000, 'pairs', 'at most 1048576 bytes'),
     ],
@@ -68,6 +73,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, name: str, told: str)
         load(write(tmp_path, text))
     assert caught.value.name == name
     assert told in str(caught.value)
+
+
+def test_qos_of_one_pair(tmp_path: Path) -> None:
+    text = 'pairs: {a: {parameters: {qos_overrides./a/x.subscription.depth: 3}}}'
+    (pair,) = load(write(tmp_path, text))
+    assert pair.parameters == {'qos_overrides./a/x.subscription.depth': 3}
 
 
 def test_no_file(tmp_path: Path) -> None:
