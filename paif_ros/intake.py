@@ -116,6 +116,8 @@ class Intake:
         """Say what is wrong with the cameras. To be called once or twice a second."""
         self._follow_parameters()
         self._lookout.look(self._sync.mode == 'pair', self._sync.on_missing == 'degrade')
+        if self._parameters().registration.mode == 'none':
+            self._lookout.say_stretched()
         since = self._unpaired_since
         self.unpaired = ''
         if not self._lookout.both_send:

@@ -20,6 +20,7 @@ from paif_ros.watch import CameraWatch
 
 NS = 10**9
 MINUTE = 60.0
+ALIKE = 0.02  # part by which two aspect ratios may differ
 APART_NS = NS // 10  # clocks further apart than this make pairs of the wrong frames
 LOST = (
     'Fast DDS by default loses large images between processes: set config/fastdds_shm.xml in this '
@@ -93,6 +94,7 @@ class Lookout:
         self._freeze = FreezeDetector()
         self._thermal_stamp = 0
         self._formats: dict[Source, str] = {}
+        self._aspects: dict[Source, float] = {}  # width to height, of raw images
         self._down: set[Source] = set()  # cameras whose stop was said
 
     def set_timeout(self, timeout: int) -> None:
@@ -195,6 +197,19 @@ class Lookout:
                 'sync.thermal_offset, or set the clocks',
             )
 
+    def say_stretched(self) -> None:
+        """Say that the pictures differ in shape; to be asked where nothing registers them."""
+        if len(self._aspects) == len(Source):
+            visible, thermal = (self._aspects[source] for source in Source)
+            if abs(visible / thermal - 1) > ALIKE:
+                self._notices.once(
+                    Level.WARN,
+                    'stretched',
+                    f'the RGB picture is {visible:.2f} times as wide as high, the thermal one '
+                    f'{thermal:.2f}: without registration one is stretched to the other, and '
+                    'things lie apart. Calibrate with `ros2 run paif_ros calibrate`',
+                )
+
     def _say_stopped(self, source: Source, now: int, degrade: bool) -> None:
         watch, topic = self._watches[source], self._topics[source]
         stopped = watch.stopped(now)
@@ -220,6 +235,7 @@ class Lookout:
             kind = message.format
         else:
             kind = f'{message.width}x{message.height} {message.encoding}'
+            self._aspects[source] = message.width / message.height
         before = self._formats.get(source)
         if kind == before:
             return

@@ -101,14 +101,17 @@ def test_nothing_is_computed_without_subscribers(tiny: Path) -> None:
 
 def test_other_sizes_come_back_at_the_rgb_cameras_size(tiny: Path) -> None:
     with Rig(tiny) as rig:
-        color = camera_pair(0, (120, 200))[0]
+        color = camera_pair(0, (120, 200))[0]  # of another shape than the thermal one: said
         heat = camera_pair(0, (24, 32))[1]
         rig.send(image(color, START, 'rgb'), image(heat, START, 'thermal'))
         rig.until(lambda: all(rig.got[name] for name in ('fused', 'mask', 'overlay', 'info')))
         for name in ('fused', 'mask', 'overlay', 'info'):
             answer = rig.got[name][0]
             assert (answer.height, answer.width) == (120, 200), name
-        assert_clean(rig.stop())
+        rig.spin(1.0)
+        ending = rig.stop()
+        assert_clean(ending)
+        assert ending.text.count('stretched to the other') == 1
 
 
 def test_the_latest_camera_info_stands_in_for_a_missing_one(tiny: Path) -> None:
