@@ -16,25 +16,26 @@ from paif_ros.alignment.arguments import (
     WRONG,
     add_scenes,
     check_picture,
+    check_scenes,
     pixels,
     read_scenes,
     split_ros,
 )
+from paif_ros.alignment.refusal import InputError
 from paif_ros.calibration import save
-from paif_ros.errors import CalibrationError, PaifError
+from paif_ros.errors import PaifError
 
 METHODS = ('edges', 'chessboard', 'circles', 'acircles', 'points')
 EXAMPLES = """
 examples:
   a recording, without a board; best ten or more different scenes with outlines:
-    ros2 run paif_ros calibrate rig.yaml --bag drive --pairs 20
+    ros2 run paif_ros calibrate rig.yaml --bag drive --count 20
   a chessboard of 9x7 squares has 8x6 inner corners; both cameras must see it, so heat it:
     ros2 run paif_ros calibrate rig.yaml --live --method chessboard --board 8x6 --interval 3
   points that you picked: thermal column, thermal row, RGB column, RGB row in each line:
     ros2 run paif_ros calibrate rig.yaml --folder pictures --method points --points points.csv
 then give the file to the node:
-  ros2 run paif_ros fusion --ros-args -p registration.mode:=homography \\
-      -p registration.file:=$PWD/rig.yaml
+  ros2 launch paif_ros fusion.launch.py calibration:=$PWD/rig.yaml
 exit codes: 0 written, 1 nothing that holds could be found, 2 wrong arguments
 """
 
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(own)
     try:
         _check(args)
-    except CalibrationError as err:
+    except PaifError as err:
         print(f'calibrate: {err}', file=sys.stderr)
         sys.exit(WRONG)
     try:
@@ -70,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('out', type=Path, help='YAML file to write, for registration.file')
+    parser.add_argument(
+        'out', metavar='OUT', type=Path, help='YAML file to write, for registration.file'
+    )
     parser.add_argument(
         '--method', choices=METHODS, default='edges',
         help='edges of any scenes, a board that both cameras see, or picked points (%(default)s)',
@@ -88,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--overlay', type=Path, help='picture of the result to look at (OUT with .png)'
     )
-    parser.add_argument('--replace', action='store_true', help='write over a file that is there')
+    parser.add_argument('--replace', action='store_true', help='write over files that are there')
     add_scenes(parser, 20)
     return parser
 
@@ -97,21 +100,24 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse arguments that would fail only after the work.
 
     Raises:
-        CalibrationError: one of them.
+        InputError: one of them.
     """
     if args.out.exists() and not args.replace:
-        raise CalibrationError('out', str(args.out), 'a new file, or --replace')
+        raise InputError('OUT', str(args.out), 'a new file, or --replace')
     if not args.out.parent.is_dir() or args.out.suffix.lower() not in ('.yaml', '.yml'):
-        raise CalibrationError('out', str(args.out), 'a .yaml file in a folder that is there')
+        raise InputError('OUT', str(args.out), 'a .yaml file in a folder that is there')
     args.overlay = args.overlay or args.out.with_suffix('.png')
     check_picture(args.overlay)
+    if args.overlay.exists() and not args.replace:
+        raise InputError('--overlay', str(args.overlay), 'a new file, or --replace')
+    check_scenes(args)
     is_board = args.method in ('chessboard', 'circles', 'acircles')
     if is_board != (args.board is not None):
-        raise CalibrationError(
+        raise InputError(
             '--board', args.board, 'COLUMNSxROWS with --method chessboard, circles or acircles'
         )
     if args.points is not None and args.method != 'points':
-        raise CalibrationError('--points', str(args.points), '--method points with it')
+        raise InputError('--points', str(args.points), '--method points with it')
     if is_board:
         from paif_ros.alignment.board import Board
 

@@ -17,11 +17,13 @@ from paif_ros.alignment.arguments import (
     WRONG,
     add_scenes,
     check_picture,
+    check_scenes,
     metres,
     pixels,
     read_scenes,
     split_ros,
 )
+from paif_ros.alignment.refusal import InputError
 from paif_ros.calibration import Calibration, load
 from paif_ros.errors import CalibrationError, PaifError
 from paif_ros.registration import MODES, Registration, Warp, parallax_px
@@ -75,7 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--mode', choices=MODES, help='as registration.mode; else what file holds')
     parser.add_argument(
-        '--plane-depth', type=metres, default=0.0, help='metres, else that of the file'
+        '--plane-depth',
+        type=metres,
+        default=0.0,
+        help='metres, else that of the file; for extrinsics',
     )
     parser.add_argument(
         '--max-residual', type=pixels,
@@ -90,16 +95,26 @@ def _chosen(args: argparse.Namespace) -> tuple[Calibration | None, str]:
     """Return the calibration and the mode to check.
 
     Raises:
-        CalibrationError: they do not fit each other, or the overlay can't be written.
+        CalibrationError: they do not fit each other, or one of them can't be right.
     """
     if args.overlay is not None:
         check_picture(args.overlay)
+    check_scenes(args)
     calibration = load(args.file) if args.file is not None else None
     mode = args.mode
     if mode is None:
         mode = 'none'
         if calibration is not None:
             mode = 'homography' if calibration.homography is not None else 'extrinsics'
+    if args.plane_depth and mode != 'extrinsics':
+        has = calibration is not None and calibration.rotation is not None
+        raise InputError(
+            '--plane-depth',
+            args.plane_depth,
+            'extrinsics to use it with: '
+            + ('add --mode extrinsics' if has else 'a file with rotation and translation')
+            + f', mode {mode} has no depth',
+        )
     Registration(mode, calibration)
     return calibration, mode
 

@@ -71,8 +71,24 @@ def test_calibrate_then_check(
     # A second run does not destroy what the first one found.
     before = out.read_bytes()
     assert run(calibrate, out, '--folder', folder) == 2
-    assert '--replace' in capsys.readouterr().err
+    assert f"OUT is '{out}', expected a new file, or --replace" in capsys.readouterr().err
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize('given', [True, False])
+def test_a_picture_that_is_there_is_left_alone(
+    given: bool, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / ('holiday.png' if given else 'rig.png')
+    picture.write_bytes(b'mine')
+    arguments = [tmp_path / 'rig.yaml', '--folder', folder]
+    arguments += ['--overlay', picture] if given else []
+    assert run(calibrate, *arguments) == 2
+    assert f"--overlay is '{picture}', expected a new file" in capsys.readouterr().err
+    assert picture.read_bytes() == b'mine'
+    assert not (tmp_path / 'rig.yaml').exists()
+    assert run(calibrate, *arguments, '--replace') == 0
+    assert cv2.imread(str(picture)) is not None
 
 
 def test_a_failed_calibration_writes_nothing(
@@ -116,13 +132,13 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_a_bag(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / 'rig.yaml'
-    assert run(calibrate, out, '--bag', bag, '--pairs', 6) == 0, capsys.readouterr().err
+    assert run(calibrate, out, '--bag', bag, '--count', 6) == 0, capsys.readouterr().err
     calibration = load(out)
     homography, size = rig(2)
     assert np.median(errors(np.array(calibration.homography), homography, size)) < 0.5
     assert calibration.visible_camera is not None, 'the bag has a camera_info of the RGB camera'
     assert calibration.visible_camera.size == (640, 480)
-    assert run(check_registration, out, '--bag', bag, '--pairs', 4) == 0
+    assert run(check_registration, out, '--bag', bag, '--count', 4) == 0
     capsys.readouterr()
     assert run(calibrate, tmp_path / 'b.yaml', '--bag', bag, '--thermal-topic', 'ir/image') == 1
     assert '/color/image_raw, /thermal/image_raw' in capsys.readouterr().err
@@ -142,7 +158,7 @@ def test_extrinsics_are_checked_with_their_parallax(
         ),
         tmp_path / 'rig.yaml',
     )  # fmt: skip
-    assert run(check_registration, tmp_path / 'rig.yaml', '--bag', bag, '--pairs', 4) == 1
+    assert run(check_registration, tmp_path / 'rig.yaml', '--bag', bag, '--count', 4) == 1
     said = capsys.readouterr().out
     assert 'exact at 10 m; parallax with 50 mm' in said
     assert 'inf m' in said
@@ -196,7 +212,8 @@ def test_extrinsics_with_distortion_register(
         ('rig.yaml', '--folder', '.', '--method', 'chessboard', '--board', '8'),
         ('rig.yaml', '--folder', '.', '--board', '8x6'),
         ('rig.yaml', '--folder', '.', '--points', 'a.csv'),
-        ('rig.yaml', '--folder', '.', '--pairs', '0'),
+        ('rig.yaml', '--folder', '.', '--count', '0'),
+        ('rig.yaml', '--folder', '.', '--pairs', '6'),
         ('rig.yaml', '--folder', '.', '--slop', 'nan'),
         ('rig.yaml', '--folder', '.', '--overlay', 'a.txt'),
         ('rig.txt', '--folder', '.'),
@@ -216,6 +233,65 @@ def test_wrong_arguments_of_the_check(folder: Path, tmp_path: Path) -> None:
     assert run(check_registration, '--folder', folder, '--mode', 'homography') == 2
     assert run(check_registration, '--folder', folder, '--plane-depth', '-1') == 2
     assert run(check_registration, '--folder', tmp_path) == 1
+
+
+def test_a_plane_depth_without_extrinsics_is_not_ignored(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = Calibration(
+        (480, 384), (640, 480), homography=((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+        rotation=((1, 0, 0), (0, 1, 0), (0, 0, 1)), translation=(0.05, 0.0, 0.0), plane_depth=3.0,
+    )  # fmt: skip
+    save(both, tmp_path / 'both.yaml')
+    plain = dataclasses.replace(both, rotation=None, translation=None, plane_depth=None)
+    save(plain, tmp_path / 'rig.yaml')
+    arguments = ('--folder', folder, '--plane-depth', '3')
+    for file, hint in (
+        ([tmp_path / 'rig.yaml'], 'a file with rotation and translation, mode homography'),
+        ([tmp_path / 'both.yaml'], 'add --mode extrinsics'),
+        ([], 'mode none has no depth'),
+    ):
+        assert run(check_registration, *file, *arguments) == 2
+        said = capsys.readouterr().err
+        assert '--plane-depth is 3.0, expected' in said
+        assert hint in said
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (('rig.yaml', '--bag', '/nope'), "--bag is '/nope', expected a bag that is there"),
+        (('rig.yaml', '--folder', '/nope'), "--folder is '/nope', expected two folders"),
+        (('rig.txt', '--folder', '.'), "OUT is 'rig.txt', expected a .yaml file"),
+        (('rig.yaml', '--folder', '.', '--overlay', 'a.txt'), "--overlay is 'a.txt', expected"),
+        (('rig.yaml', '--folder', '.', '--method', 'chessboard'), '--board is None, expected'),
+        (
+            ('rig.yaml', '--folder', '.', '--method', 'circles', '--board', '8'),
+            "--board is '8', expected COLUMNSxROWS",
+        ),
+        (('rig.yaml', '--folder', '.', '--points', 'a.csv'), "--points is 'a.csv', expected"),
+    ],
+)
+def test_errors_name_the_option_and_not_the_calibration(
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(calibrate, *arguments) in (1, 2)
+    assert capsys.readouterr().err.startswith(f'calibrate: {words}')
+
+
+def test_the_help_ends_with_a_command_that_works() -> None:
+    """The launch file finds the model and chooses registration.mode by the file."""
+    (line,) = [line for line in calibrate.EXAMPLES.splitlines() if 'ros2 launch' in line]
+    assert line.split() == [
+        'ros2', 'launch', 'paif_ros', 'fusion.launch.py', 'calibration:=$PWD/rig.yaml',
+    ]  # fmt: skip
+    assert 'ros2 run paif_ros fusion' not in calibrate.EXAMPLES
+    assert "'calibration'," in (ROOT / 'launch' / 'fusion.launch.py').read_text('utf-8')
 
 
 @pytest.mark.parametrize('name', ['calibrate', 'check_registration'])

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from rigs import drawn, errors, moved, rig
 from ros_rig import environment, image
 from sensor_msgs.msg import CameraInfo, Image
 
+from paif_ros import calibrate, check_registration
 from paif_ros.calibration import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +42,7 @@ def test_live_topics(tmp_path: Path) -> None:
     out = tmp_path / 'rig.yaml'
     process = subprocess.Popen(
         [
-            sys.executable, '-m', 'paif_ros.calibrate', str(out), '--live', '--pairs', '6',
+            sys.executable, '-m', 'paif_ros.calibrate', str(out), '--live', '--count', '6',
             '--interval', '0.1', '--ros-args', '-r', 'color/image_raw:=front/color',
         ],
         env=environment(), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -76,6 +78,33 @@ def test_live_topics(tmp_path: Path) -> None:
     assert np.median(errors(np.array(calibration.homography), homography, size)) < 0.5
     assert calibration.thermal_camera is not None
     assert calibration.thermal_camera.focal == 450.0
+
+
+@pytest.mark.parametrize('topic', ['bad topic', 'bad-topic', '9x', '', 'a//b', '/a/', '{x}'])
+@pytest.mark.parametrize('option', ['--color-topic', '--thermal-topic'])
+@pytest.mark.parametrize('command', [calibrate, check_registration])
+def test_topics_that_ros_does_not_take(
+    command: ModuleType,
+    option: str,
+    topic: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = [str(tmp_path / 'a.yaml')] if command is calibrate else []
+    with pytest.raises(SystemExit) as ended:
+        command.main([*out, '--live', option, topic, '--timeout', '1'])
+    assert ended.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f'{option} is {topic!r}, expected a name such as camera/image_raw' in said
+
+
+def test_ros_arguments_that_ros_does_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        calibrate.main([str(tmp_path / 'a.yaml'), '--live', '--ros-args', '-r', 'a:=b-c'])
+    assert ended.value.code == 1
+    assert "--ros-args is '--ros-args -r a:=b-c'" in capsys.readouterr().err
 
 
 def test_live_without_cameras(tmp_path: Path) -> None:

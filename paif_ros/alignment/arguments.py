@@ -6,6 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
+from paif_ros.alignment.refusal import InputError
 from paif_ros.alignment.scenes import (
     COLOR_TOPIC,
     THERMAL_TOPIC,
@@ -13,7 +14,6 @@ from paif_ros.alignment.scenes import (
     from_bag,
     from_folder,
 )
-from paif_ros.errors import CalibrationError
 
 FINE, FAILED, WRONG = 0, 1, 2  # exit codes; argparse's own for wrong arguments is 2
 
@@ -37,8 +37,9 @@ def add_scenes(parser: argparse.ArgumentParser, pairs: int) -> None:
     group.add_argument('--color-topic', default=COLOR_TOPIC, help='RGB images (%(default)s)')
     group.add_argument('--thermal-topic', default=THERMAL_TOPIC, help='thermal ones (%(default)s)')
     group.add_argument(
-        '--pairs', type=_count, default=pairs, help='how many pairs are taken (%(default)s)'
-    )
+        '--count', type=_count, default=pairs, metavar='PAIRS',
+        help='how many pairs are taken (%(default)s)',
+    )  # fmt: skip
     group.add_argument(
         '--slop', type=_seconds, default=0.02,
         help='largest difference of stamps in seconds (%(default)s)',
@@ -56,6 +57,22 @@ def add_scenes(parser: argparse.ArgumentParser, pairs: int) -> None:
     )  # fmt: skip
 
 
+def check_scenes(args: argparse.Namespace) -> None:
+    """Refuse topics that ROS 2 would not take, before anything is waited for.
+
+    Args:
+        args: parsed.
+
+    Raises:
+        InputError: one of them.
+    """
+    if args.live:
+        from paif_ros.alignment.live import check_topic
+
+        check_topic('--color-topic', args.color_topic)
+        check_topic('--thermal-topic', args.thermal_topic)
+
+
 def read_scenes(args: argparse.Namespace, ros_args: list[str]) -> Scenes:
     """Read the pairs that the arguments ask for.
 
@@ -67,16 +84,16 @@ def read_scenes(args: argparse.Namespace, ros_args: list[str]) -> Scenes:
         CalibrationError: there are none.
     """
     if args.folder is not None:
-        return from_folder(args.folder, args.pairs)
+        return from_folder(args.folder, args.count)
     if args.bag is not None:
         return from_bag(
-            args.bag, args.pairs, color_topic=args.color_topic, thermal_topic=args.thermal_topic,
+            args.bag, args.count, color_topic=args.color_topic, thermal_topic=args.thermal_topic,
             slop=args.slop, thermal_offset=args.thermal_offset,
         )  # fmt: skip
     from paif_ros.alignment.live import from_topics
 
     return from_topics(
-        args.pairs, color_topic=args.color_topic, thermal_topic=args.thermal_topic,
+        args.count, color_topic=args.color_topic, thermal_topic=args.thermal_topic,
         slop=args.slop, thermal_offset=args.thermal_offset, interval=args.interval,
         timeout=args.timeout, ros_args=ros_args,
     )  # fmt: skip
@@ -95,10 +112,10 @@ def check_picture(path: Path) -> None:
     """Refuse a picture that could not be written at the end of the work.
 
     Raises:
-        CalibrationError: its name or folder can't be right.
+        InputError: its name or folder can't be right.
     """
     if path.suffix.lower() not in ('.png', '.jpg', '.jpeg') or not path.parent.is_dir():
-        raise CalibrationError('overlay', str(path), 'a .png or .jpg in a folder that is there')
+        raise InputError('--overlay', str(path), 'a .png or .jpg in a folder that is there')
 
 
 def pixels(text: str) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from paif_ros.alignment.refusal import InputError
 from paif_ros.errors import CalibrationError
 
 U8 = NDArray[np.uint8]
@@ -46,7 +47,7 @@ class Board:
             raise CalibrationError('board', self.kind, f'one of {", ".join(KINDS)}')
         least = 3 if self.kind == 'chessboard' else _MIN_SIDE
         if not all(least <= side <= _MAX_SIDE for side in (self.columns, self.rows)):
-            raise CalibrationError('board', str(self), f'{least} to {_MAX_SIDE} on each side')
+            raise InputError('--board', str(self), f'{least} to {_MAX_SIDE} on each side')
 
     def __str__(self) -> str:
         return f'{self.kind} {self.columns}x{self.rows}'
@@ -60,7 +61,7 @@ class Board:
         """
         match = re.fullmatch(r'(\d{1,3})x(\d{1,3})', size.strip().lower())
         if match is None:
-            raise CalibrationError('board size', size, 'COLUMNSxROWS of inner corners or circles')
+            raise InputError('--board', size, 'COLUMNSxROWS of inner corners or circles')
         return cls(kind, int(match[1]), int(match[2]))
 
 

@@ -7,9 +7,36 @@ from functools import partial
 from typing import Any
 
 from paif_ros.accounting import Source
+from paif_ros.alignment.refusal import InputError
 from paif_ros.alignment.scenes import Collector, Scenes, decode, info_topic, read_lens, stamp_of
-from paif_ros.errors import CalibrationError, ImageFormatError
+from paif_ros.errors import ImageFormatError
 from paif_ros.intrinsics import Intrinsics
+
+_NODE = 'calibrate'
+
+
+def check_topic(option: str, topic: str) -> None:
+    """Refuse a topic that rclpy does not take. Without rclpy there is nothing to ask.
+
+    Args:
+        option: that it was given by.
+        topic: its name, relative or absolute.
+
+    Raises:
+        InputError: it is no name of a topic.
+    """
+    try:
+        from rclpy.exceptions import NameValidationException
+        from rclpy.expand_topic_name import expand_topic_name
+        from rclpy.validate_full_topic_name import validate_full_topic_name
+    except ImportError:
+        return
+    try:
+        for name in (topic, info_topic(topic)):
+            validate_full_topic_name(expand_topic_name(name, _NODE, '/'))
+    except (NameValidationException, RuntimeError, ValueError) as err:
+        expected = f'a name such as camera/image_raw ({_reason(err)})'
+        raise InputError(option, topic, expected) from err
 
 
 def from_topics(
@@ -36,21 +63,23 @@ def from_topics(
         ros_args: for rclpy, such as ['--ros-args', '-r', 'a:=b'].
 
     Raises:
-        CalibrationError: ROS 2 is not there, or no pair came in time; it says what came.
+        InputError: ROS 2 is not there, or no pair came in time; it says what came.
     """
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
     except ImportError as err:
-        raise CalibrationError('live', 'no rclpy', 'a sourced ROS 2, or --bag') from err
+        raise InputError('--live', 'without rclpy', 'a sourced ROS 2, or --bag') from err
     context = rclpy.Context()
     try:
         # Python's own handling of Ctrl-C ends the wait; rclpy's would end the context under it.
         rclpy.init(args=ros_args, context=context, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as err:
-        raise CalibrationError('--ros-args', ' '.join(ros_args), str(err)) from err
+        raise InputError(
+            '--ros-args', ' '.join(ros_args), f'what ROS 2 reads ({_reason(err)})'
+        ) from err
     try:
-        node = rclpy.create_node('calibrate', context=context)
+        node = rclpy.create_node(_NODE, context=context)
         taker = _Taker(node, color_topic, thermal_topic, Collector(slop, thermal_offset), interval)
         executor = rclpy.executors.SingleThreadedExecutor(context=context)
         executor.add_node(node)
@@ -62,6 +91,11 @@ def from_topics(
     finally:
         context.try_shutdown()
     return taker.scenes()
+
+
+def _reason(err: Exception) -> str:
+    """Return what rclpy says, in one line and without the place in its source."""
+    return ' '.join(str(err).split()).split(', at /', maxsplit=1)[0]
 
 
 class _Taker:
@@ -138,8 +172,8 @@ def _take(taker: _Taker, executor: Any, count: int, timeout: float) -> None:
             print(f'pair {len(taker.pairs)} of {count}', flush=True)
             deadline = time.monotonic() + timeout
         if time.monotonic() > deadline:
-            raise CalibrationError(
-                'live',
+            raise InputError(
+                '--live',
                 f'{len(taker.pairs)} of {count} pairs in time; {taker.words()}',
                 'running cameras on --color-topic and --thermal-topic, paired within --slop; if '
                 'frames are lost, set the Fast DDS profile of the README in this shell too',

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paif_ros.alignment.refusal import InputError
 from paif_ros.errors import CalibrationError
 from paif_ros.intrinsics import to_numbers
 from paif_ros.plain_yaml import parse_yaml
@@ -43,12 +44,12 @@ def read(path: str | Path) -> tuple[F64, F64]:
             raw = file.read(MAX_FILE + 1)
         text = raw.decode('utf-8')
     except (OSError, ValueError) as err:
-        raise CalibrationError('points', str(path), f'a readable text file ({err})') from err
+        raise InputError('--points', str(path), f'a readable text file ({err})') from err
     if len(raw) > MAX_FILE:
-        raise CalibrationError('points', str(path), f'at most {MAX_FILE} bytes')
+        raise InputError('--points', str(path), f'at most {MAX_FILE} bytes')
     rows = _yaml_rows(text, path) if path.suffix.lower() in ('.yaml', '.yml') else _csv_rows(text)
     if not rows or len(rows) > MAX_POINTS:
-        raise CalibrationError('points', f'{len(rows)} in {path}', f'4 to {MAX_POINTS} pairs')
+        raise InputError('--points', f'{len(rows)} in {path}', f'4 to {MAX_POINTS} pairs')
     for number, row in enumerate(rows, start=1):
         if len(row) != 4:
             raise CalibrationError(f'points, pair {number}', row, '4 numbers')
@@ -86,15 +87,15 @@ def click(visible: U8, thermal: U8) -> tuple[F64, F64]:
             cv2.imshow(name, sheet.draw())
             key = cv2.waitKey(30) & 0xFF
             if key == _ESCAPE or cv2.getWindowProperty(name, cv2.WND_PROP_VISIBLE) < 1:
-                raise CalibrationError('points', 'given up', 'Enter after the last pair')
+                raise InputError('--method points', 'given up', 'Enter after the last pair')
             if key in _BACKSPACE:
                 sheet.undo()
             if key in _ENTER:
                 return sheet.points()
     except cv2.error as err:
-        raise CalibrationError(
-            'points',
-            'no window',
+        raise InputError(
+            '--method points',
+            'without a window',
             'a display and an OpenCV with one (python3-opencv has it, opencv-python-headless '
             'has not), or a file with --points FILE',
         ) from err

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from paif_ros import codec, compressed
 from paif_ros.accounting import Source
 from paif_ros.agc import Agc
+from paif_ros.alignment.refusal import InputError
 from paif_ros.errors import CalibrationError, ImageFormatError
 from paif_ros.intrinsics import Intrinsics, Size, intrinsics_from_camera_info
 from paif_ros.pairing import Frame, Pair, Pairer
@@ -99,14 +100,14 @@ def from_folder(folder: Path, count: int) -> Scenes:
             break
     else:
         known = ', '.join('+'.join(names) for names in FOLDERS)
-        raise CalibrationError('folder', str(folder), f'two folders in it: {known}')
+        raise InputError('--folder', str(folder), f'two folders in it: {known}')
     found = [
         {path.stem: path for path in sorted(side.iterdir()) if path.suffix.lower() in _SUFFIXES}
         for side in sides
     ]
     names_of_both = sorted(set(found[0]) & set(found[1]))
     if not names_of_both:
-        raise CalibrationError('folder', str(folder), 'pictures of equal names in both folders')
+        raise InputError('--folder', str(folder), 'pictures of equal names in both folders')
     chosen = spread(names_of_both, count)
     return Scenes(str(folder), [_read_pair(found[0][name], found[1][name]) for name in chosen])
 
@@ -137,11 +138,11 @@ def from_bag(
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError as err:
-        raise CalibrationError(
-            'bag', 'no rosbags', '`pip install rosbags`, or play the bag and use --live'
+        raise InputError(
+            '--bag', 'without rosbags', '`pip install rosbags`, or play the bag and use --live'
         ) from err
     if not bag.exists():
-        raise CalibrationError('bag', str(bag), 'a bag that is there')
+        raise InputError('--bag', str(bag), 'a bag that is there')
     collector = Collector(slop, thermal_offset)
     try:
         with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
@@ -158,10 +159,10 @@ def from_bag(
     except CalibrationError:
         raise
     except ImageFormatError as err:
-        raise CalibrationError('bag', str(bag), f'readable images ({err})') from err
+        raise InputError('--bag', str(bag), f'readable images ({err})') from err
     except Exception as err:  # rosbags and the storage below it raise what they like
         reason = ' '.join(str(err).split())[:200]
-        raise CalibrationError('bag', str(bag), f'a readable ROS 2 bag ({reason})') from err
+        raise InputError('--bag', str(bag), f'a readable ROS 2 bag ({reason})') from err
     if not chosen:
         raise CalibrationError('pairs', collector.words(), 'other --slop or --thermal-offset')
     pairs = [(pictures[first], pictures[second]) for first, second in chosen]
@@ -249,11 +250,11 @@ def _read_pair(visible: Path, thermal: Path) -> tuple[U8, U8]:
     heat: Any = cv2.imread(str(thermal), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     for path, picture in ((visible, color), (thermal, heat)):
         if picture is None:
-            raise CalibrationError('picture', str(path), 'one that OpenCV reads')
+            raise InputError('picture', str(path), 'one that OpenCV reads')
     try:
         return np.asarray(cv2.cvtColor(color, cv2.COLOR_BGR2RGB), np.uint8), to_grey(heat)
     except ImageFormatError as err:
-        raise CalibrationError('picture', str(thermal), f'8 or 16 bit grey ({err})') from err
+        raise InputError('picture', str(thermal), f'8 or 16 bit grey ({err})') from err
 
 
 def _absolute(topic: str) -> str:
@@ -263,13 +264,12 @@ def _absolute(topic: str) -> str:
 def _connections(reader: Any, color: str, thermal: str) -> list[tuple[Source, Any]]:
     images = [c for c in reader.connections if c.msgtype in (_IMAGE, _COMPRESSED)]
     chosen = []
-    for source, topic in ((Source.VISIBLE, color), (Source.THERMAL, thermal)):
+    options = ('--color-topic', '--thermal-topic')
+    for source, option, topic in zip(Source, options, (color, thermal), strict=True):
         found = [c for c in images if c.topic == _absolute(topic)]
         if not found:
             there = ', '.join(sorted({c.topic for c in images})) or 'none'
-            raise CalibrationError(
-                f'{source} topic', topic, f'an image topic of the bag, which are: {there}'
-            )
+            raise InputError(option, topic, f'an image topic of the bag, which are: {there}')
         chosen += [(source, connection) for connection in found]
     return chosen
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from paif_ros.alignment.refusal import InputError
 from paif_ros.edges import shrink
-from paif_ros.errors import CalibrationError
 from paif_ros.registration import Warp
 
 U8 = NDArray[np.uint8]
@@ -96,7 +96,7 @@ def write(picture: U8, path: Path) -> None:
     except cv2.error:
         good = False
     if not good:
-        raise CalibrationError('overlay', str(path), 'a .png or .jpg in a folder that is there')
+        raise InputError('--overlay', str(path), 'a .png or .jpg in a folder that is there')
 
 
 def _named(picture: U8, name: str) -> U8:
