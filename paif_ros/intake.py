@@ -95,9 +95,7 @@ class Intake:
             text = f'{source} image dropped: {err}'
             self._notices.now_and_then(Level.WARN, f'malformed.{source}', text)
             return
-        stamp = stamp_of(message)
-        if source is Source.THERMAL and stamp:  # a missing stamp stays missing
-            stamp += round(self._sync.thermal_offset * NS)
+        stamp = self._stamp(source, message)
         frozen = self._lookout.frame(source, message, stamp, received)
         frame = Frame(source, stamp, received, Capture(message, frozen))
         alone = self._sync.on_missing == 'degrade' and self._lookout.stopped(
@@ -110,7 +108,7 @@ class Intake:
 
     def info(self, source: Source, message: Any) -> None:
         """Take a camera_info."""
-        self._lookout.info(source, message)
+        self._lookout.info(source, self._stamp(source, message))
 
     def look(self) -> None:
         """Say what is wrong with the cameras. To be called once or twice a second."""
@@ -136,6 +134,13 @@ class Intake:
     def close(self, reason: DropReason) -> None:
         """Drop what waits for a partner."""
         self._pairing.flush(reason)
+
+    def _stamp(self, source: Source, message: Any) -> int:
+        """Return a message's stamp in ns, a thermal one with the correction of its clock."""
+        stamp = stamp_of(message)
+        if source is Source.THERMAL and stamp:  # a missing stamp stays missing
+            stamp += round(self._sync.thermal_offset * NS)
+        return stamp
 
     def _limit(self) -> int:
         """Return the largest skew of a pair in ns."""

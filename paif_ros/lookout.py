@@ -121,9 +121,9 @@ class Lookout:
         self._thermal_stamp = stamp
         return self._freeze.update(message.data, stamp)
 
-    def info(self, source: Source, message: Any) -> None:
+    def info(self, source: Source, stamp: int) -> None:
         """Take note of a camera_info, so small that it gets through: it tells of lost images."""
-        self._watches[source].info(stamp_of(message), monotonic_ns())
+        self._watches[source].info(stamp, monotonic_ns())
 
     def stopped(self, source: Source, now: int) -> bool:
         """Whether a camera has stopped at this monotonic time in ns."""
