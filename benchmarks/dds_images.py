@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from paif_ros.fastdds import CHOICES, profile_environment
-from paif_ros.statistics import percentiles
+from paif_ros.monitoring.statistics import percentiles
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ('none', 'fastdds_shm', 'fastdds_shm_small')

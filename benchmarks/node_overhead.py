@@ -21,19 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from paif_ros.accounting import JobKind, Source
-from paif_ros.agc import ThermalConfig
-from paif_ros.codec import pack
 from paif_ros.contract import ClassLabel, ModelCard
 from paif_ros.engines.base import U8, EngineInfo, Prediction
-from paif_ros.jobs import Capture, Job
-from paif_ros.mailbox import Mailbox
-from paif_ros.pairing import Frame, Pair, Pairer
+from paif_ros.fusion.jobs import Capture, Job
+from paif_ros.fusion.mailbox import Mailbox
+from paif_ros.fusion.pipeline import Infos, Pipeline, Settings
+from paif_ros.fusion.results import Wanted
+from paif_ros.images.codec import pack
+from paif_ros.monitoring.accounting import JobKind, Source
+from paif_ros.monitoring.statistics import Ticket, percentiles
 from paif_ros.parameters import OverlayParameters
-from paif_ros.pipeline import Infos, Pipeline, Settings
-from paif_ros.registration import Registration
-from paif_ros.results import Wanted
-from paif_ros.statistics import Ticket, percentiles
+from paif_ros.registration.registration import Registration
+from paif_ros.sync.pairing import Frame, Pair, Pairer
+from paif_ros.thermal.agc import ThermalConfig
 
 SIZE = (480, 640)
 TARGET_MS = 3.0

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from paif_ros.alignment.align import align, refine
-from paif_ros.alignment.fit import F64, transfer
-from paif_ros.alignment.scenes import from_folder, to_grey
-from paif_ros.calibration import Calibration, Intrinsics
-from paif_ros.edges import edge_correlation
 from paif_ros.errors import CalibrationError
-from paif_ros.registration import extrinsics_warp, homography_warp
+from paif_ros.registration.alignment.align import align, refine
+from paif_ros.registration.alignment.fit import F64, transfer
+from paif_ros.registration.alignment.scenes import from_folder, to_grey
+from paif_ros.registration.calibration import Calibration, Intrinsics
+from paif_ros.registration.edges import edge_correlation
+from paif_ros.registration.registration import extrinsics_warp, homography_warp
 from scenes.config import SceneConfig
 from scenes.scene import Scene
 

@@ -27,8 +27,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from paif_ros.accounting import DropReason, Source
-from paif_ros.statistics import PAIR_REASONS, percentiles
+from paif_ros.monitoring.accounting import DropReason, Source
+from paif_ros.monitoring.statistics import PAIR_REASONS, percentiles
 
 BLOCK = 100  # pairs
 TENTHS = 10

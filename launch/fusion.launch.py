@@ -12,9 +12,9 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
-from paif_ros.calibration import load
 from paif_ros.fastdds import profile_environment
 from paif_ros.pairs import TOPICS, image_remappings
+from paif_ros.registration.calibration import load
 
 OUTPUTS = (  # that rviz/fusion.rviz shows
     *('fused/image', 'fused/camera_info', 'thermal/image'),

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from models.losses import IGNORE, fusion_target
-from paif_ros.agc import Agc, ThermalConfig
+from paif_ros.thermal.agc import Agc, ThermalConfig
 from scenes import CONDITIONS, Scene, SceneConfig
 
 Bytes = NDArray[np.uint8]

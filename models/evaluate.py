@@ -28,7 +28,7 @@ from models.data import LabelledPair, generate, read_folder, to_tensors
 from models.losses import fusion_loss
 from models.metrics import Scores, confusion, scores
 from models.paif import PAIF
-from paif_ros.degrade import stand_in_thermal, stand_in_visible
+from paif_ros.fusion.stand_in import stand_in_thermal, stand_in_visible
 
 SCENE_SEED = 500  # of the first evaluation scene; training starts at 1000, the demo plays 0
 CAMERAS = ('thermal', 'visible')

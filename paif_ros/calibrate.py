@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from paif_ros.alignment.arguments import (
+from paif_ros.errors import PaifError
+from paif_ros.registration.alignment.arguments import (
     FAILED,
     FINE,
     WRONG,
@@ -21,9 +22,8 @@ from paif_ros.alignment.arguments import (
     read_scenes,
     split_ros,
 )
-from paif_ros.alignment.refusal import InputError
-from paif_ros.calibration import save
-from paif_ros.errors import PaifError
+from paif_ros.registration.alignment.refusal import InputError
+from paif_ros.registration.calibration import save
 
 METHODS = ('edges', 'chessboard', 'circles', 'acircles', 'points')
 EXAMPLES = """
@@ -119,14 +119,14 @@ def _check(args: argparse.Namespace) -> None:
     if args.points is not None and args.method != 'points':
         raise InputError('--points', str(args.points), '--method points with it')
     if is_board:
-        from paif_ros.alignment.board import Board
+        from paif_ros.registration.alignment.board import Board
 
         Board.parse(args.method, args.board)
 
 
 def _run(args: argparse.Namespace, ros_args: list[str]) -> None:
-    from paif_ros.alignment.sheet import before_after, write
-    from paif_ros.registration import homography_warp
+    from paif_ros.registration.alignment.sheet import before_after, write
+    from paif_ros.registration.registration import homography_warp
 
     scenes = read_scenes(args, ros_args)
     print(scenes)
@@ -150,13 +150,13 @@ def _estimate(args: argparse.Namespace, scenes: Any) -> Any:
     """Return what the chosen method finds."""
     limit = args.max_residual or 0.0
     if args.method == 'edges':
-        from paif_ros.alignment.align import align
+        from paif_ros.registration.alignment.align import align
 
         return align(scenes.pairs, limit)
-    from paif_ros.alignment import fit
+    from paif_ros.registration.alignment import fit
 
     if args.method == 'points':
-        from paif_ros.alignment import points
+        from paif_ros.registration.alignment import points
 
         thermal, visible = (
             points.read(args.points) if args.points else points.click(*scenes.pairs[0])
@@ -164,7 +164,7 @@ def _estimate(args: argparse.Namespace, scenes: Any) -> Any:
         groups = [list(side.reshape(-1, 1, 2)) for side in (thermal, visible)]
         method = f'points, {len(thermal)} picked'
     else:
-        from paif_ros.alignment.board import Board, find_both
+        from paif_ros.registration.alignment.board import Board, find_both
 
         board = Board.parse(args.method, args.board)
         *groups, used = find_both(scenes.pairs, board)
@@ -181,7 +181,7 @@ def _estimate(args: argparse.Namespace, scenes: Any) -> Any:
 
 def _agreement(pairs: list[tuple[Any, Any]], warp: Any) -> list[str]:
     """Return how well the edges agree now, and a warning where they do not."""
-    from paif_ros.edges import MIN_CORRELATION, edge_correlation
+    from paif_ros.registration.edges import MIN_CORRELATION, edge_correlation
 
     found = [edge_correlation(v, warp.apply(t), warp.valid) for v, t in pairs]
     values = [value for value in found if value is not None]

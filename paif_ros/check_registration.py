@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from paif_ros.alignment.arguments import (
+from paif_ros.errors import CalibrationError, PaifError
+from paif_ros.registration.alignment.arguments import (
     FAILED,
     FINE,
     WRONG,
@@ -23,10 +24,9 @@ from paif_ros.alignment.arguments import (
     read_scenes,
     split_ros,
 )
-from paif_ros.alignment.refusal import InputError
-from paif_ros.calibration import Calibration, load
-from paif_ros.errors import CalibrationError, PaifError
-from paif_ros.registration import MODES, Registration, Warp, parallax_px
+from paif_ros.registration.alignment.refusal import InputError
+from paif_ros.registration.calibration import Calibration, load
+from paif_ros.registration.registration import MODES, Registration, Warp, parallax_px
 
 LEAST_PATCHES = 6  # that must be sure, for a residual to be believed
 EXAMPLES = """
@@ -125,7 +125,7 @@ def _run(
     registration: Registration,
     calibration: Calibration | None,
 ) -> bool:
-    from paif_ros.alignment.sheet import before_after, write
+    from paif_ros.registration.alignment.sheet import before_after, write
 
     scenes = read_scenes(args, ros_args)
     print(scenes)
@@ -158,9 +158,9 @@ def _judge(
     args: argparse.Namespace, scenes: Any, pairs: list[tuple[Any, Any]], warp: Warp | None
 ) -> bool:
     """Print what is measured, and return whether the pictures lie on each other."""
-    from paif_ros.alignment.fit import largest_residual
-    from paif_ros.alignment.patches import match
-    from paif_ros.edges import MIN_CORRELATION, edge_shift
+    from paif_ros.registration.alignment.fit import largest_residual
+    from paif_ros.registration.alignment.patches import match
+    from paif_ros.registration.edges import MIN_CORRELATION, edge_shift
 
     valid = None if warp is None else warp.valid
     agreement = _correlation(pairs, valid)
@@ -187,7 +187,7 @@ def _judge(
 
 
 def _correlation(pairs: Sequence[tuple[Any, Any]], valid: Any) -> float | None:
-    from paif_ros.edges import edge_correlation
+    from paif_ros.registration.edges import edge_correlation
 
     found = [edge_correlation(visible, thermal, valid) for visible, thermal in pairs]
     values = [value for value in found if value is not None]

@@ -20,25 +20,25 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 
-from paif_ros.accounting import DropReason, Source
-from paif_ros.calibration import load as load_calibration
-from paif_ros.diagnostics import Moment
+from paif_ros.cameras.intake import Intake
+from paif_ros.cameras.lookout import CameraState, stamp_of
 from paif_ros.engines import make_engine
 from paif_ros.errors import EngineError, PaifError, ParameterError
-from paif_ros.intake import Intake
-from paif_ros.labels import classes_json
-from paif_ros.lookout import CameraState, stamp_of
-from paif_ros.notices import Level
+from paif_ros.fusion.pipeline import Pipeline
+from paif_ros.fusion.worker import Worker, WorkerState
+from paif_ros.monitoring.accounting import DropReason, Source
+from paif_ros.monitoring.diagnostics import Moment
+from paif_ros.monitoring.notices import Level
+from paif_ros.monitoring.statistics import Statistics
 from paif_ros.parameters import Parameters
-from paif_ros.pipeline import Pipeline
-from paif_ros.registration import Registration
-from paif_ros.ros_diagnostics import DiagnosticsTopic
-from paif_ros.ros_inputs import Inputs
-from paif_ros.ros_lifecycle import ManagedNode
-from paif_ros.ros_outputs import OutputTopics
-from paif_ros.ros_parameters import NodeParameters, strangers
-from paif_ros.statistics import Statistics
-from paif_ros.worker import Worker, WorkerState
+from paif_ros.pictures.labels import classes_json
+from paif_ros.registration.calibration import load as load_calibration
+from paif_ros.registration.registration import Registration
+from paif_ros.ros.diagnostics import DiagnosticsTopic
+from paif_ros.ros.inputs import Inputs
+from paif_ros.ros.lifecycle import ManagedNode
+from paif_ros.ros.outputs import OutputTopics
+from paif_ros.ros.parameters import NodeParameters, strangers
 
 JOIN_SECONDS = 1.0  # how long a transition waits for the job in work
 END_SECONDS = 0.5  # the same for the end, which takes 2 s in all

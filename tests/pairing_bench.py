@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from paif_ros.accounting import Accounting, JobKind, Source
-from paif_ros.holding import Holder
-from paif_ros.pairing import Frame, Pairer
+from paif_ros.monitoring.accounting import Accounting, JobKind, Source
+from paif_ros.sync.holding import Holder
+from paif_ros.sync.pairing import Frame, Pairer
 
 V, T = Source.VISIBLE, Source.THERMAL
 MS = 1_000_000

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from pairing_bench import MS, SECOND, START, T, V
 
-from paif_ros.accounting import DropReason
+from paif_ros.monitoring.accounting import DropReason
 
 LAP_NS = 6 * SECOND  # least length of a lap, many times the delays at its end
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from paif_ros.alignment.scenes import from_folder, to_grey
+from paif_ros.registration.alignment.scenes import from_folder, to_grey
 from scenes.config import SceneConfig
 from scenes.scene import Scene
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from ros_rig import Ending, Rig, image
 
-from paif_ros.accounting import DropReason, Source
-from paif_ros.statistics import PAIR_REASONS
+from paif_ros.monitoring.accounting import DropReason, Source
+from paif_ros.monitoring.statistics import PAIR_REASONS
 
 SIZE = (48, 64)
 PERIOD = 33_333_333  # ns

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from paif_ros.accounting import Accounting, DropReason, JobKind, Source
+from paif_ros.monitoring.accounting import Accounting, DropReason, JobKind, Source
 
 V, T = Source
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paif_ros.agc import Agc, AgcRange
 from paif_ros.errors import ImageFormatError
-from paif_ros.thermal import ThermalConfig, stretch
+from paif_ros.thermal.agc import Agc, AgcRange
+from paif_ros.thermal.ranges import ThermalConfig, stretch
 
 PERIOD = 33_333_333  # nanoseconds at 30 Hz
 MODES = {

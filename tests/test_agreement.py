@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from paif_ros.agreement import EVERY_NS, KEPT, Agreement
-from paif_ros.edges import MIN_CORRELATION
+from paif_ros.registration.agreement import EVERY_NS, KEPT, Agreement
+from paif_ros.registration.edges import MIN_CORRELATION
 
 PAIRS = Path(__file__).parent / 'data' / 'pairs'
 
@@ -49,7 +49,7 @@ def test_it_is_known_after_a_minute_and_costs_nothing_between_two_looks(
         calls.append(1)
         return 0.5
 
-    monkeypatch.setattr('paif_ros.agreement.edge_correlation', counted)
+    monkeypatch.setattr('paif_ros.registration.agreement.edge_correlation', counted)
     agreement = Agreement()
     for number in range(100):
         agreement.look(visible[0], thermal[0], None, number * EVERY_NS // 10)

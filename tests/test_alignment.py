@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from rigs import drawn, errors, moved, real, rig
 
-from paif_ros.alignment.align import align, refine
-from paif_ros.alignment.board import Board, find, find_both, match_order
-from paif_ros.alignment.fit import Residual, estimate, fit, transfer
-from paif_ros.alignment.points import _Sheet, click, read
-from paif_ros.edges import MIN_CORRELATION, edge_correlation, edge_shift
 from paif_ros.errors import CalibrationError
+from paif_ros.registration.alignment.align import align, refine
+from paif_ros.registration.alignment.board import Board, find, find_both, match_order
+from paif_ros.registration.alignment.fit import Residual, estimate, fit, transfer
+from paif_ros.registration.alignment.points import _Sheet, click, read
+from paif_ros.registration.edges import MIN_CORRELATION, edge_correlation, edge_shift
 
 SIZES = {'thermal_size': (320, 240), 'visible_size': (640, 480), 'method': 'test'}
 TRUE = np.array([[1.7, 0.05, 40.0], [-0.04, 1.65, 30.0], [8e-5, -5e-5, 1.0]])

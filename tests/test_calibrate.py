@@ -16,8 +16,8 @@ from rigs import drawn, errors, moved, real, rig
 from rosbags.typesys import Stores, get_typestore
 
 from paif_ros import calibrate, check_registration
-from paif_ros.calibration import Calibration, Intrinsics, load, save
-from paif_ros.lens import distort, undistort
+from paif_ros.registration.calibration import Calibration, Intrinsics, load, save
+from paif_ros.registration.lens import distort, undistort
 from scenes.bag import write_bag
 from scenes.clips import Clip, Shot, drawn_clip
 
@@ -324,7 +324,7 @@ def test_pictures_that_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_early_bags_spell_camera_info_in_capitals() -> None:
-    from paif_ros.alignment.scenes import _Lower, read_lens
+    from paif_ros.registration.alignment.scenes import _Lower, read_lens
 
     store = get_typestore(Stores.ROS1_NOETIC)
     kinds = store.types

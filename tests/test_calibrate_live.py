@@ -23,7 +23,7 @@ from ros_rig import environment, image
 from sensor_msgs.msg import CameraInfo, Image
 
 from paif_ros import calibrate, check_registration
-from paif_ros.calibration import load
+from paif_ros.registration.calibration import load
 
 ROOT = Path(__file__).resolve().parents[1]
 

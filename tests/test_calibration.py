@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from paif_ros.calibration import (
+from paif_ros.errors import CalibrationError
+from paif_ros.registration.calibration import (
     MAX_FILE,
     Calibration,
     Intrinsics,
@@ -21,7 +22,6 @@ from paif_ros.calibration import (
     load,
     save,
 )
-from paif_ros.errors import CalibrationError
 
 LENS = Intrinsics(
     640, 512, ((600.0, 0.0, 320.0), (0.0, 600.0, 256.0), (0.0, 0.0, 1.0)), 'plumb_bob',

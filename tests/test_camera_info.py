@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from paif_ros.camera_info import scale_camera_info
+from paif_ros.pictures.camera_info import scale_camera_info
 
 K = [600.0, 1.5, 322.0, 0.0, 605.0, 239.0, 0.0, 0.0, 1.0]
 P = [590.0, 0.0, 320.0, -45.0, 0.0, 595.0, 240.0, 3.0, 0.0, 0.0, 1.0, 0.5]

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import message
 
-from paif_ros import codec
-from paif_ros.codec import decode_thermal, decode_visible, pack
 from paif_ros.errors import ImageFormatError, PaifError
+from paif_ros.images import codec
+from paif_ros.images.codec import decode_thermal, decode_visible, pack
 
 RED, GREEN = (200, 10, 30), (20, 220, 40)
 

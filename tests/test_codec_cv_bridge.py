@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from messages import message
 
-from paif_ros.codec import decode_thermal, decode_visible, is_false_colour
-from paif_ros.encodings import LAYOUTS
 from paif_ros.errors import ImageFormatError
+from paif_ros.images.codec import decode_thermal, decode_visible, is_false_colour
+from paif_ros.images.encodings import LAYOUTS
 
 HEIGHT, WIDTH = 26, 38
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601

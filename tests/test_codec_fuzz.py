@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from messages import message
 
-from paif_ros.codec import check, decode_thermal, decode_visible
 from paif_ros.errors import ImageFormatError
+from paif_ros.images.codec import check, decode_thermal, decode_visible
 
 COUNT = 20_000
 ORDERS = {'rgb': 'RGB', 'bgr': 'BGR', 'rgba': 'RGBA', 'bgra': 'BGRA'}

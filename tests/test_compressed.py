@@ -11,10 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
-from paif_ros.codec import MAX_BYTES
-from paif_ros.compressed import check, decode_thermal, decode_visible, encode, is_false_colour
 from paif_ros.errors import ImageFormatError
-from paif_ros.headers import read_header
+from paif_ros.images.codec import MAX_BYTES
+from paif_ros.images.compressed import (
+    check,
+    decode_thermal,
+    decode_visible,
+    encode,
+    is_false_colour,
+)
+from paif_ros.images.picture_headers import read_header
 
 
 def scene(height=48, width=64, channels=3, dtype=np.uint8):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from paif_ros.degrade import stand_in_thermal, stand_in_visible
+from paif_ros.fusion.stand_in import stand_in_thermal, stand_in_visible
 
 
 def test_stand_ins_are_black_pictures_of_the_right_shape() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import tiny_model
 
-from paif_ros.accounting import DropReason, JobKind, Source
-from paif_ros.agc import AgcRange
-from paif_ros.diagnostics import Moment, Severity, status
+from paif_ros.cameras.lookout import CameraState
 from paif_ros.engines import EngineInfo
-from paif_ros.lookout import CameraState
+from paif_ros.fusion.worker import WorkerState
+from paif_ros.monitoring.accounting import DropReason, JobKind, Source
+from paif_ros.monitoring.diagnostics import Moment, Severity, status
+from paif_ros.monitoring.statistics import STAGES, StageTimes, Statistics, Ticket
 from paif_ros.parameters import Parameters, specs
-from paif_ros.statistics import STAGES, StageTimes, Statistics, Ticket
-from paif_ros.worker import WorkerState
+from paif_ros.thermal.agc import AgcRange
 
 MS = 10**6
 SECOND = 10**9

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paif_ros.equalize import Curve, clahe, plateau
+from paif_ros.thermal.equalize import Curve, clahe, plateau
 
 
 def frame_of(*parts, shape=(60, 80)):

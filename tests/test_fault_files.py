@@ -76,7 +76,7 @@ def test_fault_17_a_plan_of_another_gpu_or_of_an_older_tensorrt() -> None:
 
 CALIBRATION = """
 import resource, sys
-from paif_ros.calibration import Calibration, load, save
+from paif_ros.registration.calibration import Calibration, load, save
 def make(method):
     matrix = ((1.0, 0.0, 1.0), (0.0, 1.0, 2.0), (0.0, 0.0, 1.0))
     return Calibration(thermal_size=(64, 48), visible_size=(64, 48), homography=matrix,

@@ -32,7 +32,7 @@ from ros_checks import SIZE, START, assert_balanced, assert_clean, camera_pair
 from ros_rig import Rig, pixels_of
 from sensor_msgs.msg import Image
 
-from paif_ros.accounting import DropReason, Source
+from paif_ros.monitoring.accounting import DropReason, Source
 
 HOUR = 3600 * 10**9
 COLOR = '/color/image_raw'

@@ -5,8 +5,8 @@ import array
 import numpy as np
 import pytest
 
+from paif_ros.cameras.freeze import FreezeDetector
 from paif_ros.errors import ImageFormatError
-from paif_ros.freeze import FreezeDetector
 
 
 def frame(seed, size=640 * 512 * 2):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pairing_bench import MS, SECOND, START, HoldingBench, T, V, draw_streams, in_order, litter
 
-from paif_ros.accounting import DropReason
 from paif_ros.errors import ParameterError
+from paif_ros.monitoring.accounting import DropReason
 
 PERIOD_30, PERIOD_9 = 33 * MS, 111 * MS
 

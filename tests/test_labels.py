@@ -11,7 +11,7 @@ import pytest
 import tiny_model
 
 from paif_ros.contract import MAX_CLASSES, ClassLabel
-from paif_ros.labels import classes_json, label_info_message
+from paif_ros.pictures.labels import classes_json, label_info_message
 
 VISION_CLASS = 'uint16 class_id\nstring class_name\n'
 LABEL_INFO = 'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n'

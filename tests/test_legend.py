@@ -8,7 +8,7 @@ import pytest
 import tiny_model
 
 from paif_ros.contract import ClassLabel
-from paif_ros.legend import PANEL, draw_legend
+from paif_ros.pictures.legend import PANEL, draw_legend
 
 
 def picture(rows: int, columns: int) -> np.ndarray:

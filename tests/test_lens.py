@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from paif_ros.intrinsics import Intrinsics
-from paif_ros.lens import distort, undistort
+from paif_ros.registration.intrinsics import Intrinsics
+from paif_ros.registration.lens import distort, undistort
 
 K = ((610.0, 0.0, 322.5), (0.0, 604.0, 251.0), (0.0, 0.0, 1.0))
 LENSES = {

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from paif_ros.mailbox import Mailbox
+from paif_ros.fusion.mailbox import Mailbox
 
 
 def test_newest_value_wins():

@@ -26,7 +26,7 @@ from ros_checks import PERIOD, START, camera_pair
 from ros_rig import ROOT, environment, image, pixels_of
 from sensor_msgs.msg import Image
 
-from paif_ros.agc import Agc, ThermalConfig
+from paif_ros.thermal.agc import Agc, ThermalConfig
 
 NAMES = ('front', 'robot/rear')
 PAIRS = """

@@ -25,8 +25,8 @@ from ros_checks import (
 )
 from ros_rig import ROOT, Rig, environment, image, pixels_of
 
-from paif_ros.agc import Agc, ThermalConfig
-from paif_ros.outputs import overlay, palette
+from paif_ros.pictures.drawing import overlay, palette
+from paif_ros.thermal.agc import Agc, ThermalConfig
 
 
 def eight_bit(heat: np.ndarray) -> np.ndarray:
@@ -248,7 +248,7 @@ def test_overlay_work_needs_a_subscriber(tiny: Path, monkeypatch: pytest.MonkeyP
             spin(0.3)
 
         listen('mask')
-        monkeypatch.setattr('paif_ros.results.overlay', counted)
+        monkeypatch.setattr('paif_ros.fusion.results.overlay', counted)
         play(range(3))
         assert (len(got['mask']), len(drawn)) == (3, 0)
         listen('overlay')

@@ -20,9 +20,9 @@ from ros_checks import PERIOD, SIZE, START, assert_balanced, assert_clean, camer
 from ros_rig import Rig, image, pixels_of
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from paif_ros.calibration import Calibration, save
-from paif_ros.degrade import stand_in_thermal
-from paif_ros.outputs import color_mask, palette
+from paif_ros.fusion.stand_in import stand_in_thermal
+from paif_ros.pictures.drawing import color_mask, palette
+from paif_ros.registration.calibration import Calibration, save
 
 MS = 10**6
 

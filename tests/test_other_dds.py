@@ -32,8 +32,8 @@ from other_dds import (
 from ros_checks import PERIOD, START, assert_balanced, assert_clean, camera_pair
 from ros_rig import Rig, environment
 
-from paif_ros import compressed
-from paif_ros.agc import Agc, ThermalConfig
+from paif_ros.images import compressed
+from paif_ros.thermal.agc import Agc, ThermalConfig
 
 PAIRS = 20
 INFO, FUSED, MASK = 'fusion/fused/camera_info', 'fusion/fused/image', 'fusion/segmentation/mask'

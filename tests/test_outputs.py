@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_model
 
-from paif_ros.outputs import (
+from paif_ros.pictures.drawing import (
     blend_outside,
     color_mask,
     grey_to_rgb,

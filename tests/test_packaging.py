@@ -137,7 +137,7 @@ def test_the_runtime_imports_without_torch() -> None:
         for path in sorted(ROOT.glob('paif_ros/**/*.py'))
     ]
     if not ROS:
-        modules = [name for name in modules if not re.search(r'node|ros_', name.split('.', 1)[-1])]
+        modules = [n for n in modules if not re.search(r'\.(node|ros)(\.|$)', n)]
     code = (
         'import sys\n'
         'for name in ("torch", "torchvision", "onnx", "safetensors", "models", "export"):\n'

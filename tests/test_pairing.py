@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pairing_bench import MS, SECOND, START, Bench, T, V, draw_streams, in_order, litter, stream
 from pairing_reference import pair_all
 
-from paif_ros.accounting import DropReason
 from paif_ros.errors import ParameterError
-from paif_ros.pairing import Frame, Pair, Pairer
+from paif_ros.monitoring.accounting import DropReason
+from paif_ros.sync.pairing import Frame, Pair, Pairer
 
 
 def any_interleaving(rng, visible, thermal):

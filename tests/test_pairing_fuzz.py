@@ -11,7 +11,7 @@ import pytest
 from pairing_bench import MS, Bench, HoldingBench, T, V
 from pairing_reference import expect_held, expect_pairs, record
 
-from paif_ros.accounting import DropReason
+from paif_ros.monitoring.accounting import DropReason
 
 PER_BLOCK = 100
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pairing_bench import MS, SECOND, START, Bench, HoldingBench, T, V, in_order, stream
 
-from paif_ros.accounting import DropReason
+from paif_ros.monitoring.accounting import DropReason
 
 
 @pytest.mark.parametrize('learn', [True, False])

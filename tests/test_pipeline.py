@@ -13,20 +13,20 @@ import pytest
 import tiny_model
 from messages import message
 
-from paif_ros.accounting import JobKind, Source
-from paif_ros.agc import Agc, ThermalConfig
-from paif_ros.calibration import Calibration
-from paif_ros.degrade import stand_in_thermal, stand_in_visible
 from paif_ros.engines import make_engine
 from paif_ros.errors import CalibrationError, EngineError, EngineMismatch, ImageFormatError
-from paif_ros.jobs import Capture, Job
-from paif_ros.outputs import color_mask, overlay, palette
-from paif_ros.pairing import Frame
+from paif_ros.fusion.jobs import Capture, Job
+from paif_ros.fusion.pipeline import Infos, Pipeline, Settings
+from paif_ros.fusion.results import Result, Wanted
+from paif_ros.fusion.stand_in import stand_in_thermal, stand_in_visible
+from paif_ros.monitoring.accounting import JobKind, Source
+from paif_ros.monitoring.statistics import STAGES, Ticket
 from paif_ros.parameters import OverlayParameters
-from paif_ros.pipeline import Infos, Pipeline, Settings
-from paif_ros.registration import Registration
-from paif_ros.results import Result, Wanted
-from paif_ros.statistics import STAGES, Ticket
+from paif_ros.pictures.drawing import color_mask, overlay, palette
+from paif_ros.registration.calibration import Calibration
+from paif_ros.registration.registration import Registration
+from paif_ros.sync.pairing import Frame
+from paif_ros.thermal.agc import Agc, ThermalConfig
 
 SETTINGS = Settings(
     ThermalConfig(smoothing=0.0), OverlayParameters(0.5, 'fused', outlines=False, legend=False)
@@ -139,13 +139,13 @@ def test_only_what_is_wanted_is_made(pipeline: Pipeline, monkeypatch: pytest.Mon
     calls: list[str] = []
     names = ('resize_picture', 'resize_mask', 'overlay', 'color_mask')
     for name in names:
-        real = getattr(__import__('paif_ros.results', fromlist=[name]), name)
+        real = getattr(__import__('paif_ros.fusion.results', fromlist=[name]), name)
 
         def counted(*args: Any, _name: str = name, _real: Any = real, **options: Any) -> Any:
             calls.append(_name)
             return _real(*args, **options)
 
-        monkeypatch.setattr(f'paif_ros.results.{name}', counted)
+        monkeypatch.setattr(f'paif_ros.fusion.results.{name}', counted)
     frames = arrays((48, 64))
     for flags in product((False, True), repeat=4):
         calls.clear()

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from paif_ros.calibration import Calibration, Intrinsics
 from paif_ros.errors import CalibrationError, ParameterError
-from paif_ros.registration import (
+from paif_ros.registration.calibration import Calibration, Intrinsics
+from paif_ros.registration.registration import (
     Registration,
     extrinsics_warp,
     homography_warp,

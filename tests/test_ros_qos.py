@@ -18,7 +18,7 @@ from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, Reliabilit
 from ros_rig import environment
 from std_msgs.msg import String
 
-from paif_ros.ros_qos import fits, matching
+from paif_ros.ros.qos import fits, matching
 
 BEST, SURE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
 GONE, KEPT = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL

@@ -41,8 +41,8 @@ def test_format(name: str) -> None:
 @pytest.mark.parametrize('name', [RECORD, PLAY])
 def test_all_topics_of_the_node_are_there(name: str) -> None:
     pytest.importorskip('rclpy', reason='needs ROS 2')
-    from paif_ros.ros_inputs import IMAGES, INFOS
-    from paif_ros.ros_outputs import FUSED_INFO, LABELS, PICTURES
+    from paif_ros.ros.inputs import IMAGES, INFOS
+    from paif_ros.ros.outputs import FUSED_INFO, LABELS, PICTURES
 
     topics = {*IMAGES.values(), *INFOS.values(), FUSED_INFO, LABELS, '/diagnostics'}
     topics |= {f'{image}/compressed' for image in IMAGES.values()}

@@ -13,10 +13,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from paif_ros import calibration, codec, compressed, pairs
-from paif_ros.alignment import points
+from paif_ros import pairs
 from paif_ros.contract import MAX_CLASSES, ModelCard
 from paif_ros.errors import CalibrationError, EngineMismatch, ImageFormatError, ParameterError
+from paif_ros.images import codec, compressed
+from paif_ros.registration import calibration
+from paif_ros.registration.alignment import points
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(ROOT.glob('paif_ros/**/*.py'))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pairing_bench import MS, SECOND, START, Bench, HoldingBench, T, V
 
+from paif_ros.cameras.watch import CameraWatch
 from paif_ros.parameters import specs
-from paif_ros.skews import SkewCase, clock_difference, skew_report
-from paif_ros.watch import CameraWatch
+from paif_ros.sync.skews import SkewCase, clock_difference, skew_report
 
 HOUR = 3600 * SECOND
 

@@ -18,8 +18,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2 (or its wheels) in this Python'
 
 from benchmarks import soak
 from benchmarks.soak_report import BLOCK, MEMORY_LIMIT, Pace, Report, Sample
-from paif_ros.accounting import DropReason, Source
-from paif_ros.statistics import PAIR_REASONS
+from paif_ros.monitoring.accounting import DropReason, Source
+from paif_ros.monitoring.statistics import PAIR_REASONS
 
 # All on Kilted; Jazzy differs in the middleware only.
 PAIRS = 18_000 if int(version('rclpy').split('.')[0]) >= 9 else 4_000

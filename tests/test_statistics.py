@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from paif_ros.accounting import DropReason, JobKind, Source
-from paif_ros.statistics import (
+from paif_ros.monitoring.accounting import DropReason, JobKind, Source
+from paif_ros.monitoring.statistics import (
     PAIR_REASONS,
     Extremes,
     StageTimes,

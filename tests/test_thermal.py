@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from paif_ros.errors import ImageFormatError, ParameterError
-from paif_ros.thermal import ThermalConfig, check_frame, percentile_range, stretch
+from paif_ros.thermal.ranges import ThermalConfig, check_frame, percentile_range, stretch
 
 DEFAULT = ThermalConfig()
 EVERYTHING = ThermalConfig(low_percentile=0.0, high_percentile=100.0, min_span=1.0)

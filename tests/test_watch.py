@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from paif_ros.cameras.watch import CameraWatch
 from paif_ros.errors import ParameterError
-from paif_ros.watch import CameraWatch
 
 MS = 10**6
 SECOND = 10**9

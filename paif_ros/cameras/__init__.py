@@ -1,0 +1,1 @@
+"""What comes from the cameras: taken in, watched, handed on."""

@@ -1,0 +1,1 @@
+"""One pair through the network: jobs, the worker, the pipeline, the results."""

@@ -1,0 +1,1 @@
+"""Drawing and describing what leaves: colours, outlines, legend, labels, camera_info."""

@@ -1,0 +1,1 @@
+"""The node's side that knows ROS: topics, QoS, parameters, life cycle."""

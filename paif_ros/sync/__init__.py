@@ -1,0 +1,1 @@
+"""Which frames of two cameras belong together, by their stamps."""
