@@ -65,10 +65,13 @@ def test_150_vga_pairs_at_30_hz(vga_model: Path) -> None:
         assert made >= 0.9 * count
         assert fused + rig.count('pairs.superseded') == made
         assert fused > count // 2, 'this machine is too slow to say anything'
-        assert [len(rig.got[name]) for name in ('fused', 'mask', 'overlay', 'info')] == [fused] * 4
+        names = ('fused', 'mask', 'overlay', 'info')
+        by_stamp = {name: {str(m.header.stamp): m for m in rig.got[name]} for name in names}
+        whole = [stamp for stamp in by_stamp['fused'] if all(stamp in by_stamp[n] for n in names)]
+        assert 0.9 * fused <= len(whole) <= fused
         own_info = 0
-        for answer, mask, painted, info in zip(
-            rig.got['fused'], rig.got['mask'], rig.got['overlay'], rig.got['info'], strict=True
+        for answer, mask, painted, info in (
+            tuple(by_stamp[name][stamp] for name in names) for stamp in whole
         ):
             stamp = answer.header.stamp.sec * 10**9 + answer.header.stamp.nanosec
             number, rest = divmod(stamp - START, PERIOD)
@@ -83,7 +86,7 @@ def test_150_vga_pairs_at_30_hz(vga_model: Path) -> None:
             np.testing.assert_array_equal(pixels_of(mask), expected[1])
             drawn = overlay(*expected, palette(tiny_model.CLASSES), 0.5)
             np.testing.assert_array_equal(pixels_of(painted), drawn)
-        assert own_info >= 0.9 * fused, 'the latest one stands in where one is lost'
+        assert own_info >= 0.9 * len(whole), 'the latest one stands in where one is lost'
         assert (answer.encoding, mask.encoding, painted.encoding) == ('rgb8', 'mono8', 'rgb8')
         assert rig.values()['skew.p50_ms'] == '1.000'
         assert 'ready: tiny test at 640x480' in ending.text
