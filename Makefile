@@ -8,30 +8,42 @@ ARGS ?=
 RUN := .venv/bin/python
 # One thread each: on two cores, torch's second thread only waits for the other processes of a test.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1
-# The tests whose subject is the node on a ROS 2 graph.
-JAZZY_TESTS := $(addprefix tests/test_, node.py node_modes.py node_faults.py lifecycle.py node_embedding.py ros_qos.py \
+# Tests of the node on a ROS 2 graph, on both distros. They mostly wait, so both run at once.
+BOTH := $(addprefix tests/test_, node.py node_modes.py node_embedding.py lifecycle.py ros_qos.py \
 	calibrate_live.py statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
 	$(wildcard tests/test_fault_*.py)
+KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py demo_run.py dds_images.py)
+# All others: they compute, so they share the cores.
+REST := $(filter-out $(KILTED),$(wildcard tests/test_*.py))
 
-.PHONY: demo test lint unit jazzy docs clean
+.PHONY: demo test lint unit kilted jazzy rest docs clean
 
 demo: .venv/.ready-demo  ## fuse and segment a replayed recording over real ROS 2 topics
 	$(RUN) -m demo.run --out '$(OUT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
 
-test: lint unit jazzy  ## all tests, on Kilted and on Jazzy
+test: .venv/.ready-dev $(if $(ROS_DISTRO),,.venv-jazzy/.ready-jazzy)  ## all tests on Kilted, those of the node on Jazzy too
+	$(MAKE) lint
+	$(MAKE) --jobs 2 --output-sync=target kilted jazzy
+	$(MAKE) rest
 
 lint: .venv/.ready-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-unit: .venv/.ready-dev
+unit: .venv/.ready-dev  ## all tests, one after the other, on one distro
 	$(TEST_ENVIRONMENT) $(RUN) -m pytest
+
+kilted: .venv/.ready-dev
+	$(TEST_ENVIRONMENT) $(RUN) -m pytest $(KILTED)
+
+rest: .venv/.ready-dev
+	$(TEST_ENVIRONMENT) $(RUN) -m pytest --numprocesses 2 --dist loadfile $(REST)
 
 # Where a ROS 2 is sourced, the tests above ran on that one; its libraries would clash with the wheels.
 ifeq ($(ROS_DISTRO),)
 jazzy: .venv-jazzy/.ready-jazzy
-	$(TEST_ENVIRONMENT) .venv-jazzy/bin/python -m pytest -p no:cacheprovider $(JAZZY_TESTS)
+	$(TEST_ENVIRONMENT) .venv-jazzy/bin/python -m pytest -p no:cacheprovider $(BOTH)
 else
 jazzy:
 	@echo "not run on Jazzy wheels: ROS 2 $(ROS_DISTRO) is sourced"

@@ -213,7 +213,7 @@ def _notes(report: Report, late_ms: float, heard: bool) -> tuple[str, ...]:
         notes.append('the node sent no diagnostics, so its own counts are missing.')
     replaced = report.dropped_pairs.get('superseded', 0)
     period = 1000.0 / report.camera_hz
-    needs = sum(report.latency[s].p50 for s in STAGES[2:-1])
+    needs = float(np.nansum([report.latency[s].p50 for s in STAGES[2:-1]]))
     gave_way = f'{replaced} of {report.pairs_in} pairs were dropped for newer ones (superseded)'
     if needs > period:
         notes.append(
