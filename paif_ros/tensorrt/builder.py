@@ -1,0 +1,304 @@
+"""Builds an engine of an ONNX file: strongly typed, so that the file decides each precision.
+
+Only names that TensorRT 10.3 and 11.4 both have are used (tests/tensorrt_standin.py holds us to
+it); whatever one of them lacks is asked for with `getattr`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paif_ros.errors import EngineError
+from paif_ros.tensorrt import library
+from paif_ros.tensorrt.files import replace_file
+from paif_ros.tensorrt.messages import make_logger
+from paif_ros.tensorrt.monitor import make_monitor
+
+Progress = Callable[[float, str], None]
+"""Takes the part that is done, 0 to 1, and what is being done. What it raises stops the build."""
+
+Shape = tuple[int, ...]
+MEBIBYTE = 1 << 20
+MAX_OPTIMIZATION = 5
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The shapes that one optimization profile is made for, of one input.
+
+    Attributes:
+        name: of the input.
+        least: its smallest shape.
+        best: the shape to be fast at.
+        most: its largest shape.
+    """
+
+    name: str
+    least: Shape
+    best: Shape
+    most: Shape
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build.
+
+    Attributes:
+        workspace_mib: memory a layer may use while it runs, in MiB; 0 leaves it to TensorRT, which
+            takes what the GPU has.
+        optimization_level: 0 (builds fast) to 5 (searches long); 3 is TensorRT's own choice.
+        timing_cache: file that keeps what was measured, so that the next build is faster. It is
+            made if it is not there.
+        profiles: for a model whose batch is not fixed; one entry per input and profile.
+        compute_capability: of the GPU to build for, such as '8.9'. Only TensorRT-RTX can build for
+            a GPU that is not there; '' builds for the one that is.
+    """
+
+    workspace_mib: int = 0
+    optimization_level: int = 3
+    timing_cache: Path | None = None
+    profiles: tuple[tuple[Profile, ...], ...] = ()
+    compute_capability: str = ''
+
+    def flags(self) -> tuple[str, ...]:
+        """Return what of it makes one engine another, in words for its fingerprint."""
+        listed = [
+            f'optimization_level={self.optimization_level}',
+            f'workspace_mib={self.workspace_mib}',
+        ]
+        for number, profile in enumerate(self.profiles):
+            for entry in profile:
+                sizes = '..'.join(
+                    'x'.join(map(str, shape)) for shape in (entry.least, entry.best, entry.most)
+                )
+                listed.append(f'profile{number}.{entry.name}={sizes}')
+        return tuple(listed)
+
+
+def _ignore(_part: float, _text: str) -> None:
+    """Say nothing."""
+
+
+def build(
+    onnx: bytes,
+    options: BuildOptions,
+    module: Any,
+    progress: Progress = _ignore,
+    stop: Callable[[], bool] = lambda: False,
+) -> bytes:
+    """Build an engine.
+
+    Args:
+        onnx: the bytes of an ONNX file.
+        options: how.
+        module: the library, from `library.find`.
+        progress: called at most every 5 seconds, from the thread that builds. It may raise to
+            stop the build; what it raised comes out of here.
+        stop: asked often, from the same thread, whether to give the build up.
+
+    Returns:
+        The serialized engine, which is code: keep it in `cache.Cache`, which guards it.
+
+    Raises:
+        EngineError: the file can't be parsed (it names the nodes), an option is out of range, or
+            TensorRT failed (it says with which words).
+        BuildStopped: `stop` said so.
+    """
+    if TYPE_CHECKING:
+        import tensorrt as trt
+    else:
+        trt = module
+    kind = library.kind_of(module)
+    if not 0 <= options.optimization_level <= MAX_OPTIMIZATION:
+        raise EngineError(
+            kind,
+            f'optimization level {options.optimization_level} is not one of 0 to '
+            f'{MAX_OPTIMIZATION}; 3 is the usual one',
+        )
+    logger = make_logger(module)
+    builder = trt.Builder(logger)
+    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    # A parser that was asked what it supports leaves the network filled, and refuses to parse into
+    # it again; so it is asked with a network of its own. Both stay referenced: the parser does not
+    # keep them alive.
+    scratch = builder.create_network(flags)
+    _check_supported(onnx, trt.OnnxParser(scratch, logger), logger, kind)
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx):
+        raise EngineError(kind, _complaints(parser, logger))
+    config = builder.create_builder_config()
+    _configure(config, builder, options, module)
+    monitor = make_monitor(module, progress, stop)
+    config.progress_monitor = monitor
+    cache = _read_timing_cache(config, options.timing_cache, logger)
+    made = builder.build_serialized_network(network, config)
+    if monitor.failure is not None:
+        raise monitor.failure
+    plan = b'' if made is None else bytes(made)
+    if not plan:
+        raise EngineError(kind, _failed(logger.errors))
+    if cache is not None and options.timing_cache is not None:
+        replace_file(options.timing_cache, bytes(cache.serialize()))
+    return plan
+
+
+def _check_supported(onnx: bytes, parser: Any, logger: Any, kind: str) -> None:
+    if not parser.supports_model_v2(onnx):
+        raise EngineError(kind, _complaints(parser, logger))
+
+
+def _complaints(parser: Any, logger: Any) -> str:
+    """Return what a parser says against a file, with the names of the nodes."""
+    listed = []
+    for index in range(parser.num_errors):
+        error = parser.get_error(index)
+        listed.append(
+            f'node {error.node()} {error.node_name()!r} ({error.node_operator()}): '
+            f'{_one_line(error.desc())}'
+        )
+    listed = listed or [_one_line(text) for text in logger.errors] or ['it gives no reason']
+    more = f' and {len(listed) - 5} more' if len(listed) > 5 else ''
+    return (
+        f'its parser refuses the model: {"; ".join(listed[:5])}{more}. Export it again with '
+        '`python export/to_onnx.py`, which keeps to what TensorRT reads'
+    )
+
+
+def _failed(errors: list[str]) -> str:
+    text = '; '.join(_one_line(error) for error in errors[-3:]) or 'it gives no reason'
+    lower = text.lower()
+    if 'memory' in lower or 'alloc' in lower:
+        cure = (
+            'give it less to try (engine.workspace_mib 512, engine.optimization_level 2), free '
+            'memory of the GPU, or add swap (a Jetson shares its memory with the GPU)'
+        )
+    elif 'cuda' in lower and 'driver' in lower:
+        cure = 'install the driver that this TensorRT asks for, or see `nvidia-smi`'
+    else:
+        cure = 'try engine.optimization_level 2, or set engine.backend to onnxruntime'
+    return f'the build failed: {text}. What to do: {cure}'
+
+
+def _one_line(text: str) -> str:
+    return ' '.join(text.split())[:300]
+
+
+def _configure(config: Any, builder: Any, options: BuildOptions, module: Any) -> None:
+    if TYPE_CHECKING:
+        import tensorrt as trt
+
+        config = trt.IBuilderConfig()
+        builder = trt.Builder(trt.Logger())
+    else:
+        trt = module
+    if options.workspace_mib:
+        size = options.workspace_mib * MEBIBYTE
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size)
+    config.builder_optimization_level = options.optimization_level
+    # Without it the inspector says no types, and what was asked can't be compared with them.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    # FP32 islands are FP32: TF32 would keep ten bits of what they hold.
+    config.clear_flag(trt.BuilderFlag.TF32)
+    for entries in options.profiles:
+        profile = builder.create_optimization_profile()
+        for entry in entries:
+            profile.set_shape(entry.name, entry.least, entry.best, entry.most)
+        if config.add_optimization_profile(profile) < 0:
+            text = ', '.join(str(entry) for entry in entries)
+            raise EngineError(
+                library.kind_of(module), f'profile refused: {text}; least <= best <= most'
+            )
+    if options.compute_capability:
+        _target(config, options.compute_capability, module)
+
+
+def _target(config: Any, capability: str, module: Any) -> None:
+    """Build for a GPU that is named, which only TensorRT-RTX can."""
+    kind = library.kind_of(module)
+    known = getattr(module, 'ComputeCapability', None)
+    member = getattr(known, f'SM{capability.replace(".", "")}', None)
+    if member is None or not hasattr(config, 'set_compute_capability'):
+        raise EngineError(
+            kind, f'it can not build for compute capability {capability} from here; build there'
+        )
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(member, 0)
+
+
+def _read_timing_cache(config: Any, path: Path | None, logger: Any) -> Any:
+    """Set the timing cache. One that does not fit costs its measurements, not the build."""
+    if path is None:
+        return None
+    data = path.read_bytes() if path.is_file() else b''
+    cache = config.create_timing_cache(data)
+    if cache is None or not config.set_timing_cache(cache, False):
+        logger.errors.clear()
+        cache = config.create_timing_cache(b'')
+        if cache is None or not config.set_timing_cache(cache, False):
+            return None
+    return cache
+
+
+# ---- what came out of it
+
+_TYPES = (  # how the inspector writes a type, in order: 'BF16' also contains 'F16'
+    ('bf16', re.compile(r'\bBF16\b|\bBFloat16\b', re.IGNORECASE)),
+    ('fp16', re.compile(r'\bFP16\b|\bHalf\b', re.IGNORECASE)),
+    ('fp8', re.compile(r'\bFP8\b', re.IGNORECASE)),
+    ('fp32', re.compile(r'\bFP32\b|\bFloat\b', re.IGNORECASE)),
+    ('uint8', re.compile(r'\bUInt8\b', re.IGNORECASE)),
+    ('int8', re.compile(r'\bInt8\b', re.IGNORECASE)),
+    ('int32', re.compile(r'\bInt32\b', re.IGNORECASE)),
+    ('int64', re.compile(r'\bInt64\b', re.IGNORECASE)),
+    ('bool', re.compile(r'\bBool\b', re.IGNORECASE)),
+)
+_NO_WORK = ('constant', 'reformat', 'shuffle', 'noop', 'signal', 'wait', 'shape')
+
+
+def layer_precisions(information: str) -> dict[str, int]:
+    """Count the layers of an engine by the type that they write.
+
+    Args:
+        information: JSON of the engine inspector.
+
+    Returns:
+        How many layers write 'fp32', 'fp16', 'int8' and so on; 'unknown' where it does not say.
+        Layers that only move data are left out.
+
+    Raises:
+        ValueError: it is not the inspector's JSON.
+    """
+    layers = json.loads(information)['Layers']
+    counts: Counter[str] = Counter()
+    for layer in layers:
+        if not isinstance(layer, dict):  # an engine built without detailed verbosity: names only
+            counts['unknown'] += 1
+        elif not any(word in str(layer.get('LayerType', '')).lower() for word in _NO_WORK):
+            counts[_written(layer)] += 1
+    return dict(counts)
+
+
+def _written(layer: dict[str, Any]) -> str:
+    for output in layer.get('Outputs') or []:
+        text = ' '.join(str(value) for key, value in output.items() if 'datatype' in key.lower())
+        for name, pattern in _TYPES:
+            if pattern.search(text):
+                return name
+    return 'unknown'
+
+
+def inspect(engine: Any, module: Any) -> str:
+    """Return the inspector's JSON of a deserialized engine."""
+    if TYPE_CHECKING:
+        import tensorrt as trt
+    else:
+        trt = module
+    inspector = engine.create_engine_inspector()
+    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
