@@ -15,16 +15,16 @@ from paif_ros.errors import EngineError
 
 BACKEND = 'cuda'
 INSTALL = (
-    'install it with `pip install "cuda-bindings==12.*"` on CUDA 12 (JetPack 6), '
-    '`"cuda-bindings==13.*"` on CUDA 13 (JetPack 7)'
+    '`pip install "cuda-bindings==12.*"` on CUDA 12 (JetPack 6), '
+    '`pip install "cuda-bindings==13.*"` on CUDA 13 (JetPack 7)'
 )
 RESTART = 'the GPU accepts nothing more from this process; restart the node'
 # What to do about an error, by its name. Whatever is not here is said as CUDA says it.
 REMEDIES = {
     'cudaErrorMemoryAllocation': 'the GPU has no memory left; end other programs that use it, or '
     'set engine.workspace_mib lower',
-    'cudaErrorInsufficientDriver': 'the driver is older than these bindings; update it, or '
-    + INSTALL,
+    'cudaErrorInsufficientDriver': 'the driver is older than these bindings; update it, or take '
+    f'the bindings for its CUDA: {INSTALL}',
     'cudaErrorNoDevice': 'there is no GPU to see; look at nvidia-smi (tegrastats on a Jetson) and '
     'at CUDA_VISIBLE_DEVICES, and start a container with --runtime nvidia or --gpus all',
     'cudaErrorSystemNotReady': 'the driver is still starting; try again, or restart the machine',
@@ -89,7 +89,13 @@ class Cuda:
     def __init__(self) -> None:
         self._runtime = _import()
         self._driver = _driver_version(self._runtime)
-        if not self._call('cudaGetDeviceCount'):
+        try:
+            count = self._call('cudaGetDeviceCount')
+        except CudaError as err:
+            made = _version(self._call('cudaRuntimeGetVersion'))
+            text = f'the driver is for CUDA {_version(self._driver)}, the bindings for {made}'
+            raise CudaError(err.call, err.name, text) from err
+        if not count:
             raise CudaError('cudaGetDeviceCount', 'cudaErrorNoDevice', 'it counts no GPU')
         self._call('cudaSetDevice', 0)  # makes the primary context
 
@@ -242,7 +248,8 @@ def _import() -> Any:
         from cuda import cudart  # its name up to 12.5, gone in 13
     except (ImportError, OSError) as err:
         raise EngineError(
-            BACKEND, f'the CUDA bindings for Python can not be imported ({first}); {INSTALL}'
+            BACKEND,
+            f'the CUDA bindings for Python can not be imported ({first}); install them: {INSTALL}',
         ) from err
     return cudart
 
