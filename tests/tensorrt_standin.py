@@ -137,8 +137,9 @@ def _make_class(module: Any, name: str, members: list[str]) -> Any:
     if behaviour is None:
         if name[0].islower():
             return _unknown(module.__name__, name)
-        if members and all(member.isupper() or member[0].isupper() for member in members):
-            return _make_enum(name, members)
+        values = [member for member in members if member[0].isupper()]
+        if len(values) > len(members) / 2:
+            return _make_enum(name, values)
         behaviour = type(name, (_Object,), {})
     body: dict[str, Any] = {'_module': module, '_allowed': frozenset(members), '_class': name}
     for member in members:
@@ -674,7 +675,9 @@ class _Context(_Object):
         return True
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return self._shapes.get(name, self._engine._spec(name).shape)
+        shape = self._shapes.get(name, self._engine._spec(name).shape)
+        batch = next(iter(self._shapes.values()), (-1,))[0]  # the one side that may be open here
+        return tuple(batch if side == -1 else side for side in shape)
 
     def infer_shapes(self) -> list[str]:
         return [

@@ -6,17 +6,17 @@ it); whatever one of them lacks is asked for with `getattr`.
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from paif_ros.contract import TensorSpec, check_tensors
 from paif_ros.errors import EngineError
 from paif_ros.tensorrt import library
 from paif_ros.tensorrt.files import replace_file
+from paif_ros.tensorrt.layers import asked_precisions
 from paif_ros.tensorrt.messages import make_logger
 from paif_ros.tensorrt.monitor import make_monitor
 
@@ -81,6 +81,23 @@ class BuildOptions:
         return tuple(listed)
 
 
+@dataclass(frozen=True)
+class Built:
+    """An engine that was built, and was compared with nothing yet.
+
+    Attributes:
+        plan: its bytes. They are code: keep them in `cache.Cache`, which guards them.
+        asked: layers of the network by the type that they write, as `layer_precisions` counts.
+        seconds: that it took.
+        warnings: what TensorRT said meanwhile.
+    """
+
+    plan: bytes
+    asked: dict[str, int]
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
 def _ignore(_part: float, _text: str) -> None:
     """Say nothing."""
 
@@ -91,7 +108,7 @@ def build(
     module: Any,
     progress: Progress = _ignore,
     stop: Callable[[], bool] = lambda: False,
-) -> bytes:
+) -> Built:
     """Build an engine.
 
     Args:
@@ -102,10 +119,8 @@ def build(
             stop the build; what it raised comes out of here.
         stop: asked often, from the same thread, whether to give the build up.
 
-    Returns:
-        The serialized engine, which is code: keep it in `cache.Cache`, which guards it.
-
     Raises:
+        EngineMismatch: the file does not keep the contract of exported models.
         EngineError: the file can't be parsed (it names the nodes), an option is out of range, or
             TensorRT failed (it says with which words).
         BuildStopped: `stop` said so.
@@ -133,11 +148,13 @@ def build(
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(onnx):
         raise EngineError(kind, _complaints(parser, logger))
+    _check_contract(network)
     config = builder.create_builder_config()
     _configure(config, builder, options, module)
     monitor = make_monitor(module, progress, stop)
     config.progress_monitor = monitor
     cache = _read_timing_cache(config, options.timing_cache, logger)
+    began = monotonic()
     made = builder.build_serialized_network(network, config)
     if monitor.failure is not None:
         raise monitor.failure
@@ -146,7 +163,26 @@ def build(
         raise EngineError(kind, _failed(logger.errors))
     if cache is not None and options.timing_cache is not None:
         replace_file(options.timing_cache, bytes(cache.serialize()))
-    return plan
+    return Built(plan, asked_precisions(network), monotonic() - began, tuple(logger.warnings))
+
+
+def _check_contract(network: Any) -> None:
+    """Compare a parsed network with the contract: before the minutes of a build, not after."""
+    inputs, outputs = (
+        {spec.name: spec for spec in (_spec(get(index)) for index in range(count))}
+        for get, count in (
+            (network.get_input, network.num_inputs),
+            (network.get_output, network.num_outputs),
+        )
+    )
+    shape = inputs['thermal'].shape if 'thermal' in inputs else ()
+    size = (shape[1] or 0, shape[2] or 0) if len(shape) == 3 else (0, 0)
+    check_tensors(inputs, outputs, size)
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    shape = tuple(None if side < 0 else int(side) for side in tensor.shape)
+    return TensorSpec(str(tensor.name), str(tensor.dtype.name).lower(), shape)
 
 
 def _check_supported(onnx: bytes, parser: Any, logger: Any, kind: str) -> None:
@@ -244,61 +280,3 @@ def _read_timing_cache(config: Any, path: Path | None, logger: Any) -> Any:
         if cache is None or not config.set_timing_cache(cache, False):
             return None
     return cache
-
-
-# ---- what came out of it
-
-_TYPES = (  # how the inspector writes a type, in order: 'BF16' also contains 'F16'
-    ('bf16', re.compile(r'\bBF16\b|\bBFloat16\b', re.IGNORECASE)),
-    ('fp16', re.compile(r'\bFP16\b|\bHalf\b', re.IGNORECASE)),
-    ('fp8', re.compile(r'\bFP8\b', re.IGNORECASE)),
-    ('fp32', re.compile(r'\bFP32\b|\bFloat\b', re.IGNORECASE)),
-    ('uint8', re.compile(r'\bUInt8\b', re.IGNORECASE)),
-    ('int8', re.compile(r'\bInt8\b', re.IGNORECASE)),
-    ('int32', re.compile(r'\bInt32\b', re.IGNORECASE)),
-    ('int64', re.compile(r'\bInt64\b', re.IGNORECASE)),
-    ('bool', re.compile(r'\bBool\b', re.IGNORECASE)),
-)
-_NO_WORK = ('constant', 'reformat', 'shuffle', 'noop', 'signal', 'wait', 'shape')
-
-
-def layer_precisions(information: str) -> dict[str, int]:
-    """Count the layers of an engine by the type that they write.
-
-    Args:
-        information: JSON of the engine inspector.
-
-    Returns:
-        How many layers write 'fp32', 'fp16', 'int8' and so on; 'unknown' where it does not say.
-        Layers that only move data are left out.
-
-    Raises:
-        ValueError: it is not the inspector's JSON.
-    """
-    layers = json.loads(information)['Layers']
-    counts: Counter[str] = Counter()
-    for layer in layers:
-        if not isinstance(layer, dict):  # an engine built without detailed verbosity: names only
-            counts['unknown'] += 1
-        elif not any(word in str(layer.get('LayerType', '')).lower() for word in _NO_WORK):
-            counts[_written(layer)] += 1
-    return dict(counts)
-
-
-def _written(layer: dict[str, Any]) -> str:
-    for output in layer.get('Outputs') or []:
-        text = ' '.join(str(value) for key, value in output.items() if 'datatype' in key.lower())
-        for name, pattern in _TYPES:
-            if pattern.search(text):
-                return name
-    return 'unknown'
-
-
-def inspect(engine: Any, module: Any) -> str:
-    """Return the inspector's JSON of a deserialized engine."""
-    if TYPE_CHECKING:
-        import tensorrt as trt
-    else:
-        trt = module
-    inspector = engine.create_engine_inspector()
-    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
