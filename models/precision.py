@@ -95,4 +95,6 @@ class Precision:
 
 FP32 = Precision()
 MIXED = Precision(frozenset(WORKERS))
-PRECISIONS = {'fp32': FP32, 'mixed': MIXED}
+# For a TensorRT that computes transformers wrongly in FP16: the whole encoder and decoder in FP32.
+SAFE = MIXED.moved(to_full=('stage1', 'stage2', 'stage3', 'stage4', 'decoder'))
+PRECISIONS = {'fp32': FP32, 'mixed': MIXED, 'safe': SAFE}
