@@ -23,26 +23,26 @@ from paif_ros.tensorrt.monitor import make_monitor
 Progress = Callable[[float, str], None]
 """Takes the part that is done, 0 to 1, and what is being done. What it raises stops the build."""
 
-Shape = tuple[int, ...]
 MEBIBYTE = 1 << 20
 MAX_OPTIMIZATION = 5
 
 
 @dataclass(frozen=True)
-class Profile:
-    """The shapes that one optimization profile is made for, of one input.
+class Batches:
+    """How many pairs at once an optimization profile is made for.
 
     Attributes:
-        name: of the input.
-        least: its smallest shape.
-        best: the shape to be fast at.
-        most: its largest shape.
+        least: the fewest.
+        best: the number to be fast at.
+        most: the most.
     """
 
-    name: str
-    least: Shape
-    best: Shape
-    most: Shape
+    least: int = 1
+    best: int = 1
+    most: int = 1
+
+    def __str__(self) -> str:
+        return f'{self.least},{self.best},{self.most}'
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class BuildOptions:
         optimization_level: 0 (builds fast) to 5 (searches long); 3 is TensorRT's own choice.
         timing_cache: file that keeps what was measured, so that the next build is faster. It is
             made if it is not there.
-        profiles: for a model whose batch is not fixed; one entry per input and profile.
+        profiles: for a model whose batch is not fixed; without any, it is made for one pair.
         compute_capability: of the GPU to build for, such as '8.9'. Only TensorRT-RTX can build for
             a GPU that is not there; '' builds for the one that is.
     """
@@ -63,22 +63,16 @@ class BuildOptions:
     workspace_mib: int = 0
     optimization_level: int = 3
     timing_cache: Path | None = None
-    profiles: tuple[tuple[Profile, ...], ...] = ()
+    profiles: tuple[Batches, ...] = ()
     compute_capability: str = ''
 
     def flags(self) -> tuple[str, ...]:
         """Return what of it makes one engine another, in words for its fingerprint."""
-        listed = [
+        return (
             f'optimization_level={self.optimization_level}',
             f'workspace_mib={self.workspace_mib}',
-        ]
-        for number, profile in enumerate(self.profiles):
-            for entry in profile:
-                sizes = '..'.join(
-                    'x'.join(map(str, shape)) for shape in (entry.least, entry.best, entry.most)
-                )
-                listed.append(f'profile{number}.{entry.name}={sizes}')
-        return tuple(listed)
+            *(f'profile={profile}' for profile in self.profiles),
+        )
 
 
 @dataclass(frozen=True)
@@ -150,7 +144,8 @@ def build(
         raise EngineError(kind, _complaints(parser, logger))
     _check_contract(network)
     config = builder.create_builder_config()
-    _configure(config, builder, options, module)
+    _configure(config, options, module)
+    _add_profiles(config, builder, network, options.profiles, kind)
     monitor = make_monitor(module, progress, stop)
     config.progress_monitor = monitor
     cache = _read_timing_cache(config, options.timing_cache, logger)
@@ -195,10 +190,8 @@ def _complaints(parser: Any, logger: Any) -> str:
     listed = []
     for index in range(parser.num_errors):
         error = parser.get_error(index)
-        listed.append(
-            f'node {error.node()} {error.node_name()!r} ({error.node_operator()}): '
-            f'{_one_line(error.desc())}'
-        )
+        where = f'node {error.node()} {error.node_name()!r} ({error.node_operator()}): '
+        listed.append((where if error.node() >= 0 else '') + _one_line(error.desc()))
     listed = listed or [_one_line(text) for text in logger.errors] or ['it gives no reason']
     more = f' and {len(listed) - 5} more' if len(listed) > 5 else ''
     return (
@@ -226,12 +219,11 @@ def _one_line(text: str) -> str:
     return ' '.join(text.split())[:300]
 
 
-def _configure(config: Any, builder: Any, options: BuildOptions, module: Any) -> None:
+def _configure(config: Any, options: BuildOptions, module: Any) -> None:
     if TYPE_CHECKING:
         import tensorrt as trt
 
         config = trt.IBuilderConfig()
-        builder = trt.Builder(trt.Logger())
     else:
         trt = module
     if options.workspace_mib:
@@ -242,17 +234,30 @@ def _configure(config: Any, builder: Any, options: BuildOptions, module: Any) ->
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     # FP32 islands are FP32: TF32 would keep ten bits of what they hold.
     config.clear_flag(trt.BuilderFlag.TF32)
-    for entries in options.profiles:
-        profile = builder.create_optimization_profile()
-        for entry in entries:
-            profile.set_shape(entry.name, entry.least, entry.best, entry.most)
-        if config.add_optimization_profile(profile) < 0:
-            text = ', '.join(str(entry) for entry in entries)
-            raise EngineError(
-                library.kind_of(module), f'profile refused: {text}; least <= best <= most'
-            )
     if options.compute_capability:
         _target(config, options.compute_capability, module)
+
+
+def _add_profiles(
+    config: Any, builder: Any, network: Any, profiles: tuple[Batches, ...], kind: str
+) -> None:
+    """Say for which batches to build, where the model leaves that open."""
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    if all(side >= 0 for tensor in inputs for side in tensor.shape):
+        if profiles:
+            raise EngineError(kind, 'this model has a fixed batch: leave the profiles out')
+        return
+    for batches in profiles or (Batches(),):
+        if not 1 <= batches.least <= batches.best <= batches.most:
+            raise EngineError(kind, f'profile {batches}: give 1 <= least <= best <= most')
+        profile = builder.create_optimization_profile()
+        for tensor in inputs:
+            rest = tuple(tensor.shape)[1:]
+            profile.set_shape(
+                tensor.name, (batches.least, *rest), (batches.best, *rest), (batches.most, *rest)
+            )
+        if config.add_optimization_profile(profile) < 0:
+            raise EngineError(kind, f'profile {batches} is refused: {rest} must be fixed sides')
 
 
 def _target(config: Any, capability: str, module: Any) -> None:

@@ -88,7 +88,7 @@ class Verdict:
         mask = min(pair.mask_agreement for pair in self.pairs)
         psnr = min(pair.fused_psnr for pair in self.pairs)
         return (
-            f'{len(self.pairs)} pairs agree with FP32: mask at least {mask:.2%} '
+            f'{len(self.pairs)} pairs agree with FP32: mask at least {_floor(mask)} '
             f'(bound {self.mask_bound:.1%}), fused picture at least {psnr:.1f} dB '
             f'(bound {self.psnr_bound:g})'
         )
@@ -198,7 +198,7 @@ def judge(engine: Engine, pairs: tuple[Pair, ...], int8: bool = False) -> Verdic
         reasons += [f'pair {result.name}: {fault}' for fault in result.faults]
         if not result.mask_agreement >= bound:
             reasons.append(
-                f'pair {result.name}: only {result.mask_agreement:.2%} of the pixels have the '
+                f'pair {result.name}: only {_floor(result.mask_agreement)} of the pixels have the '
                 f'class that FP32 gives them, the bound is {bound:.1%}'
             )
         if not result.fused_psnr >= FUSED_PSNR:
@@ -207,6 +207,11 @@ def judge(engine: Engine, pairs: tuple[Pair, ...], int8: bool = False) -> Verdic
                 f'(up to {result.fused_max} grey levels off), the bound is {FUSED_PSNR:g} dB'
             )
     return Verdict(not reasons, tuple(reasons), bound, FUSED_PSNR, results)
+
+
+def _floor(part: float) -> str:
+    """Write a part in percent, rounded down: 100 % is said of what agrees everywhere."""
+    return f'{math.floor(part * 1e4) / 100:.2f} %'
 
 
 def _compare(pair: Pair, found: Prediction) -> PairResult:

@@ -68,7 +68,7 @@ def check(
     """
     kind = library.kind_of(module)
     _check_gpu(kind, device)
-    warnings = [*library.remarks(module), *known_bad(module)]
+    warnings = known_bad(module)
     warnings += _check_versions(kind, module, device)
     warnings += _check_memory(device, size, options)
     _check_disk(kind, size, folder)

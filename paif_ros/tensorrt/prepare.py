@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 REBUILD, REFUSE = 'rebuild', 'refuse'
 ON_MISMATCH = (REBUILD, REFUSE)
+# What models are exported for: each has more modules in FP32 than the one before it.
+SAFER = ('int8', 'mixed', 'safe', 'fp32')
 LEAST_OF_ASKED = 0.5  # part of the FP16 that was asked for, below which the engine is only slow
 
 
@@ -263,27 +265,29 @@ def _way_out(model: Model, around: Surroundings) -> str:
     if model.card.precision == 'fp32':
         return f'{known}Use another version of TensorRT, or set engine.backend to onnxruntime'
     return (
-        f'{known}Use another version of TensorRT, put the FP32 export beside the model '
-        '(`python export/to_onnx.py`), or set engine.backend to onnxruntime'
+        f'{known}Use another version of TensorRT, put safer exports beside the model (`python '
+        'export/to_onnx.py --precision safe` and `fp32`), or set engine.backend to onnxruntime'
     )
 
 
 def _attempts(model: Model) -> list[Model]:
-    """Return the model and the safer forms of it that lie beside it: same weights, in FP32."""
-    found = [model]
-    if model.card.precision == 'fp32':
-        return found
+    """Return the model and the safer forms of it that lie beside it, fastest first."""
+    found = []
     for path in sorted(model.path.parent.glob('*.onnx')):
         try:
             other = read_model(path)
         except (EngineError, EngineMismatch):
             continue  # not one of ours
-        # Everything but the precision: same weights, size and classes, in FP32.
-        if replace(other.card, precision=model.card.precision) == model.card and (
-            other.card.precision == 'fp32'
-        ):
+        # Everything but the precision is the same: weights, size, classes.
+        same = replace(other.card, precision=model.card.precision) == model.card
+        if same and _safety(other.card) > _safety(model.card):
             found.append(other)
-    return found
+    return [model, *sorted(found, key=lambda other: _safety(other.card))]
+
+
+def _safety(card: ModelCard) -> int:
+    """Return how much of a model is in FP32: more is slower, and less can go wrong."""
+    return SAFER.index(card.precision) if card.precision in SAFER else 0
 
 
 def _try(
