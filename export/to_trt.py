@@ -6,15 +6,15 @@
 
 Run it on the machine that is to run the engine. It looks at GPU, memory and versions, builds,
 compares the engine with the FP32 answers that lie beside the model (*.parity.npz), tries the safer
-exports beside it if that fails, and keeps the engine in the cache where the node finds it. The node
-does the same on its first start; this does it before. From weights it makes the exports first:
-mixed, safe, FP32, and the FP32 answers.
+exports beside it if that fails, and keeps the engine in the cache where the node finds it. The
+node does the same on its first start; this does it before. From weights it makes the exports
+first: mixed, safe, FP32, and the FP32 answers.
 
 `--build-only` parses and builds, and compares nothing: the engine is not kept, only written to
 `--out`. TensorRT-RTX does that without a GPU.
 
-The exit code is 0 if there is an engine, 1 if there is none (it says why, and what to do), 2 on bad
-arguments.
+The exit code is 0 if there is an engine, 1 if there is none (it says why, and what to do), 2 on
+bad arguments.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         report['error'] = 'interrupted; nothing was kept'
     except OSError as err:
-        report['error'] = f'{err.filename or args.out}: {err.strerror}'
+        report['error'] = f'{args.out or err.filename}: {err.strerror}'
     report['done'] = code == DONE
     if 'error' in report:
         print(f'error: {report["error"]}', file=sys.stderr)
@@ -218,6 +218,9 @@ def _wrong(args: argparse.Namespace) -> str | None:
     """Return what is wrong with the arguments together, None if nothing is."""
     if not args.model.is_file():
         return f'there is no file {str(args.model)!r}'
+    for path in (args.out, args.json, args.timing_cache):
+        if path is not None and not path.parent.is_dir():
+            return f'there is no folder {str(path.parent)!r} for {path.name!r}'
     if args.model.suffix not in ('.onnx', *WEIGHTS):
         return (
             f'{str(args.model)!r} is no .onnx and no weights ({", ".join(WEIGHTS)}): engines are '
