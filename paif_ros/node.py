@@ -25,7 +25,7 @@ from rclpy.duration import Duration
 from paif_ros.accounting import DropReason, Source
 from paif_ros.calibration import load as load_calibration
 from paif_ros.diagnostics import Moment, status
-from paif_ros.engines import make_engine
+from paif_ros.engines import TensorRtOptions, make_engine
 from paif_ros.errors import EngineError, PaifError, ParameterError
 from paif_ros.intake import Intake
 from paif_ros.labels import classes_json
@@ -102,7 +102,13 @@ class FusionNode(ManagedNode):
         if registration.mode != 'none':
             calibration = load_calibration(registration.file)
         pipeline = Pipeline(
-            make_engine(engine.backend, values.model_path, engine.threads, engine.provider),
+            make_engine(
+                engine.backend,
+                values.model_path,
+                engine.threads,
+                engine.provider,
+                TensorRtOptions.of(engine),
+            ),
             Registration(registration.mode, calibration),
         )
         self._outputs = OutputTopics(self, self._present, self._notices)

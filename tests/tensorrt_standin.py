@@ -679,6 +679,9 @@ class _Context(_Object):
         batch = next(iter(self._shapes.values()), (-1,))[0]  # the one side that may be open here
         return tuple(batch if side == -1 else side for side in shape)
 
+    def is_stream_capturable(self, stream: int) -> bool:  # TensorRT-RTX alone has it
+        return bool(stream)
+
     def infer_shapes(self) -> list[str]:
         return [
             spec.name
