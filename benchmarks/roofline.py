@@ -40,6 +40,7 @@ from benchmarks.roofline_model import (
     quantised,
     save_anchors,
     seconds,
+    slack,
 )
 from benchmarks.roofline_tables import show
 
@@ -62,15 +63,17 @@ def project(network: str, size: Size, precision: str, costs: Costs, fps: float) 
     boards = {}
     for board in BOARDS:
         latency = {name: 1e3 * seconds(work, board, case) for name, case in CASES.items()}
+        latency['slow'] *= slack(board)
         boards[board.name] = {
             **{f'{name}_ms': value for name, value in latency.items()},
             'floor_ms': 1e3 * floor_seconds(work, board),
-            f'{fps:g}_fps': verdict(latency, fps),
+            'makes_it': verdict(latency, fps),
             'status': 'projected',
         }
     return {
         'network': network,
         'size': list(size),
+        'fps': fps,
         'precision': precision,
         'gflop': costs.operations / 1e9,
         'other_gflop': sum(node.other for node in costs.nodes) / 1e9,

@@ -32,23 +32,30 @@ def counts_table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def latency_table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Return projected milliseconds, expected (fast to slow), a header first."""
-    table = [['projected ms', 'size', 'precision', *(board.name for board in BOARDS)]]
+    """Return projected ms, expected (fast to slow), and whether it makes the rate, with a header."""
+    table = [['network', 'size', 'precision', *(board.name for board in BOARDS)]]
     for row in rows:
         cells = [
-            f'{_ms(cell["expected_ms"])} ({_ms(cell["fast_ms"])} to {_ms(cell["slow_ms"])})'
+            f'{_ms(cell["expected_ms"])} ({_ms(cell["fast_ms"])} to {_ms(cell["slow_ms"])}) '
+            f'{cell["makes_it"]}'
             for cell in row['boards'].values()
         ]
         table.append([row['network'], _size(row), row['precision'], *cells])
     return table
 
 
-def verdict_table(rows: Sequence[dict[str, Any]], fps: float) -> list[list[str]]:
-    """Return which graph makes the rate on which board, a header first."""
-    table = [[f'{fps:g} fps?', 'size', 'precision', *(board.name for board in BOARDS)]]
-    for row in rows:
-        cells = [cell[f'{fps:g}_fps'] for cell in row['boards'].values()]
-        table.append([row['network'], _size(row), row['precision'], *cells])
+def summary_table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return which graphs make the rate on each board, a header first."""
+    table = [['board', 'yes', 'likely']]
+    for board in BOARDS:
+        cells = []
+        for word in ('yes', 'likely'):
+            found: dict[str, list[str]] = {}
+            for row in rows:
+                if row['boards'][board.name]['makes_it'] == word:
+                    found.setdefault(f'{row["network"]} {_size(row)}', []).append(row['precision'])
+            cells.append('; '.join(f'{k} {", ".join(v)}' for k, v in found.items()) or 'none')
+        table.append([board.name, *cells])
     return table
 
 
@@ -117,10 +124,10 @@ def show(
                 print(f'\n{text(table)}')
         if row['unknown_operators']:
             print(f'\n{row["network"]}: not counted, unknown: {row["unknown_operators"]}')
-    print('\nEngine time in ms, *projected*, expected (fast to slow case):\n')
+    print('\nEngine time in ms, *projected*, expected (fast to slow case), and whether it makes')
+    print(f'{fps:g} frames a second with {host_ms:g} ms of each left to the node ({MEANING}):\n')
     print(text(latency_table(rows)))
-    print(f'\nMakes {fps:g} frames a second, {host_ms:g} ms of each left to the node? *projected*')
-    print(f'({MEANING})\n')
-    print(text(verdict_table(rows, fps)))
+    print(f'\nWhat makes {fps:g} frames a second, *projected*:\n')
+    print(text(summary_table(rows)))
     print(f'\nThe model beside published figures: {ISAAC}:\n')
     print(text(peers_table()))
