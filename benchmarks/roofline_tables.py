@@ -32,7 +32,7 @@ def counts_table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def latency_table(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Return projected ms, expected (fast to slow), and whether it makes the rate, with a header."""
+    """Return projected ms, expected (fast to slow), and the verdict, a header first."""
     table = [['network', 'size', 'precision', *(board.name for board in BOARDS)]]
     for row in rows:
         cells = [
