@@ -81,7 +81,12 @@ def read_pairs(
 
 
 def export_onnx(
-    deployed: nn.Module, size: tuple[int, int], batch: int, metadata: dict[str, str]
+    deployed: nn.Module,
+    size: tuple[int, int],
+    batch: int,
+    metadata: dict[str, str],
+    *,
+    small: bool = True,
 ) -> onnx.ModelProto:
     """Export a module that keeps the contract of exported models.
 
@@ -90,6 +95,7 @@ def export_onnx(
         size: (height, width).
         batch: N.
         metadata: string pairs to put in the file.
+        small: make the file smaller and drop the exporter's notes, such as each node's module.
     """
     height, width = size
     visible = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
@@ -108,7 +114,8 @@ def export_onnx(
             verbose=False,
         )
         model = onnx.load(path)
-    compact(model)
+    if small:
+        compact(model)
     onnx.helper.set_model_props(model, metadata)
     return model
 
@@ -145,7 +152,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         '--precision',
         choices=sorted(PRECISIONS),
         default='fp32',
-        help="'mixed' for TensorRT: FP16 with FP32 islands; default fp32",
+        help="'mixed' for TensorRT: FP16 with FP32 islands; 'safe': mixed, but the transformer in "
+        'FP32; default fp32',
     )
     parser.add_argument('--batch', type=int, default=1, help='pairs in a batch, default 1')
     parser.add_argument(

@@ -85,10 +85,9 @@ class Precision:
             module.to(self.dtype(part))
 
     def __str__(self) -> str:
-        if not self.half:
-            return 'fp32'
-        if self == MIXED:
-            return 'mixed'
+        for name, known in PRECISIONS.items():
+            if self == known:
+                return name
         extra = [f'+{part}' for part in sorted(self.half - WORKERS.keys())]
         return ' '.join(['mixed', *extra, *(f'-{p}' for p in sorted(WORKERS.keys() - self.half))])
 
