@@ -159,12 +159,8 @@ class Cache:
             BuildStopped: `stop` said so.
             EngineError: the folder is not this user's alone.
         """
-        path = self.folder / f'{fingerprint.key()}.lock'
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._check_folder()
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError:
+        handle = self._open_lock(fingerprint)
+        if handle is None:
             yield False
             return
         try:
@@ -172,6 +168,16 @@ class Cache:
             yield True
         finally:
             os.close(handle)  # which gives the lock back, as the end of the process does
+
+    def _open_lock(self, fingerprint: Fingerprint) -> int | None:
+        """Return a handle of the lock file, None where the folder can't be written."""
+        path = self.folder / f'{fingerprint.key()}.lock'
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_folder()
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            return None
 
     def _sweep(self, fingerprint: Fingerprint) -> None:
         """Remove what a process left that was killed while it wrote. The lock is ours."""
@@ -259,7 +265,7 @@ def _parse_side(data: bytes) -> _Side:
             str(content['plan']['sha256']),
             dict(content['report']),
         )
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, TypeError, ValueError, OverflowError) as err:  # int() of an infinity
         raise EngineMismatch('side file', 'fingerprint, plan, report', repr(err), *ENGINE) from err
 
 
@@ -289,10 +295,10 @@ def _read_private(path: Path, name: str, limit: int, size: int | None = None) ->
         raise EngineMismatch(name, path.name, 'no such file', *ENGINE) from err
     except OSError as err:
         raise EngineMismatch(name, 'a file that can be read', err.strerror, *ENGINE) from err
-    with os.fdopen(handle, 'rb') as file:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise EngineMismatch(name, 'a plain file', oct(found.st_mode), *ENGINE)
+            raise EngineMismatch(name, 'a plain file', stat.filemode(found.st_mode), *ENGINE)
         _check_owner(path, found.st_uid)
         if found.st_mode & 0o022:
             mode = f'{found.st_mode & 0o777:o}'
@@ -300,7 +306,12 @@ def _read_private(path: Path, name: str, limit: int, size: int | None = None) ->
         if found.st_size > limit or (size is not None and found.st_size != size):
             expected = f'at most {limit}' if size is None else size
             raise EngineMismatch(f'{name} size', expected, found.st_size, *ENGINE)
-        return file.read(found.st_size + 1)
+        with os.fdopen(handle, 'rb', closefd=False) as file:
+            return file.read(found.st_size)
+    except OSError as err:  # of the disk
+        raise EngineMismatch(name, 'a file that can be read', err.strerror, *ENGINE) from err
+    finally:
+        os.close(handle)
 
 
 def _check_owner(path: Path, owner: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,7 @@ def check(
     warnings = known_bad(module)
     warnings += _check_versions(kind, module, device)
     warnings += _check_memory(device, size, options)
-    _check_disk(kind, size, folder)
+    warnings += _check_disk(size, folder)
     return warnings
 
 
@@ -137,18 +136,16 @@ def _check_memory(device: Device, size: int, options: BuildOptions) -> list[str]
     ]
 
 
-def _check_disk(kind: str, size: int, folder: Path) -> None:
-    """See that the engine will find room. A folder that can't be written is no reason to stop."""
+def _check_disk(size: int, folder: Path) -> list[str]:
+    """See whether the engine will find room; without, it is used and not kept."""
     there = next((path for path in (folder, *folder.parents) if path.is_dir()), None)
-    if there is None or not os.access(there, os.W_OK):
-        return
-    free = shutil.disk_usage(there).free
-    if free < PLAN_FACTOR * size:
-        raise EngineError(
-            kind,
-            f'{there} has {free / 2**20:.0f} MiB free, an engine may take '
-            f'{PLAN_FACTOR * size / 2**20:.0f}; make room or set engine.cache_dir',
-        )
+    free = shutil.disk_usage(there).free if there is not None else 0
+    if free >= PLAN_FACTOR * size:
+        return []
+    return [
+        f'{there} has {free / 2**20:.0f} MiB free, an engine may take '
+        f'{PLAN_FACTOR * size / 2**20:.0f}; make room or set engine.cache_dir'
+    ]
 
 
 def _numbers(text: str) -> Version:
