@@ -92,6 +92,7 @@ class Gpu:
         count: how many GPUs there are.
         driver: version of the driver, 0 where there is none.
         fails: by function, the name of the error that its next call answers.
+        fails_at: which call from now on answers with an error, None for none.
         capture_fails: whether whatever is launched during a capture spoils it.
         graph_skips: whether a graph launches nothing.
         calls: thread and name of every call, in order.
@@ -104,6 +105,7 @@ class Gpu:
         self.count, self.driver = 1, 12060
         self.memory = 8 << 30
         self.fails: dict[str, str] = {}
+        self.fails_at: int | None = None
         self.capture_fails = self.graph_skips = False
         self.calls: list[tuple[int, str]] = []
         self.blocks: dict[int, Block] = {}
@@ -200,12 +202,17 @@ class Runtime(ModuleType):
                 return (self.cudaError_t.cudaErrorInsufficientDriver, None)
         if name not in ALWAYS:
             wrong = gpu.fails.pop(name, '') or gpu.error
+            if gpu.fails_at is not None:
+                gpu.fails_at -= 1
+                wrong = 'cudaErrorUnknown' if gpu.fails_at == -1 else wrong
             capturing = [s for s in gpu.handles['stream'].values() if s.captured is not None]
             if capturing and name in NOT_CAPTURED:
                 capturing[0].spoiled = True
                 wrong = 'cudaErrorStreamCaptureUnsupported'
             if wrong:
                 gpu.error = wrong if wrong in DEAD else gpu.error
+                if name == 'cudaStreamEndCapture':  # a capture ends, also where it fails
+                    values[0].captured = None
                 return (self.cudaError_t[wrong], None)
         found = getattr(_Functions, name)(self, *values)
         if isinstance(found, self.cudaError_t):

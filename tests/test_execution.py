@@ -6,34 +6,29 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cuda_standin
 import numpy as np
 import pytest
+import tensorrt_rig
 import tensorrt_standin
 import tiny_model
 from onnx import TensorProto
+from tensorrt_rig import SIZE, check_answers, every_version, pair
 
 from paif_ros.errors import EngineError, EngineMismatch
 from paif_ros.tensorrt.cuda import Cuda
 from paif_ros.tensorrt.execution import Execution
 
-SIZE = (48, 64)
-VERSIONS = (*tensorrt_standin.VERSIONS, tensorrt_standin.RTX)
-every_version = pytest.mark.parametrize('version', VERSIONS)
 either_memory = pytest.mark.parametrize('mapped', [False, True])
 VISIBLE = ((1, *SIZE, 3), (2, *SIZE, 3), (4, *SIZE, 3))
 THERMAL = ((1, *SIZE), (2, *SIZE), (4, *SIZE))
 
 
-class Rig:
-    """A GPU, a TensorRT, and a model between them, none of them real."""
+class Rig(tensorrt_rig.Rig):
+    """With a way to plans of any model, and to their execution."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-        self.gpu = cuda_standin.install(monkeypatch, '12.6')
-        self.module = tensorrt_standin.make(version)
-        self.standin: tensorrt_standin.Behaviour = self.module.standin
-        self.standin.launch = self.gpu.launch
-        self.said: list[str] = []
+        super().__init__(monkeypatch, version)
+        self.notices: list[str] = []
 
     def plan(self, path: Path, profiles: Iterable[Sequence[tuple[Any, ...]]] = ()) -> bytes:
         """Build without our builder, which refuses what does not keep the contract."""
@@ -53,21 +48,9 @@ class Rig:
 
     def load(self, plan: bytes, mapped: bool = False, size: tuple[int, int] = SIZE) -> Execution:
         card = tiny_model.card(size)
-        return Execution(plan, self.module, Cuda(), card, mapped=mapped, notice=self.said.append)
-
-
-def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (*SIZE, 3), np.uint8), random.integers(0, 256, SIZE, np.uint8)
-
-
-def check_answers(running: Execution) -> None:
-    """Compare with the model in NumPy, and see that an answer outlives the next frame."""
-    answers = [running.run(*pair(seed)) for seed in range(10, 14)]
-    for seed, answer in zip(range(10, 14), answers, strict=True):
-        fused, mask = tiny_model.expected(*pair(seed))
-        np.testing.assert_array_equal(answer.fused, fused)
-        np.testing.assert_array_equal(answer.mask, mask)
+        return Execution(
+            plan, self.module, Cuda(), card, mapped=mapped, notice=self.notices.append
+        )
 
 
 @every_version
@@ -78,7 +61,7 @@ def test_answers_what_the_model_computes(
     rig = Rig(monkeypatch, version)
     running = rig.load(rig.plan(tiny), mapped)
     assert running.graph
-    assert not rig.said
+    assert not rig.notices
     check_answers(running)
     running.close()
     running.close()
@@ -133,7 +116,7 @@ def test_without_a_graph_it_runs_all_the_same(
         rig.gpu.fails['cudaGraphInstantiate'] = 'cudaErrorNotSupported'
     running = rig.load(rig.plan(tiny))
     assert not running.graph
-    (said,) = rig.said
+    (said,) = rig.notices
     assert said.startswith('each frame takes a little longer')
     assert reason in said
     check_answers(running)
@@ -145,7 +128,7 @@ def test_rtx_may_refuse_to_be_captured(monkeypatch: pytest.MonkeyPatch, tiny: Pa
     rig = Rig(monkeypatch, tensorrt_standin.RTX)
     rig.module.IExecutionContext.is_stream_capturable = lambda self, stream: False
     running = rig.load(rig.plan(tiny))
-    assert 'tensorrt_rtx can not capture this plan' in rig.said[0]
+    assert 'tensorrt_rtx can not capture this plan' in rig.notices[0]
     assert 'cudaStreamBeginCapture' not in rig.gpu.names
     check_answers(running)
 

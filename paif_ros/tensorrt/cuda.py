@@ -7,6 +7,7 @@ CUDA_VISIBLE_DEVICES chooses which GPU that is.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -202,7 +203,8 @@ class Cuda:
         try:
             return self._call('cudaGraphInstantiate', graph, 0)
         finally:
-            self._call('cudaGraphDestroy', graph)
+            with contextlib.suppress(CudaError):  # else what was just made would be lost
+                self._call('cudaGraphDestroy', graph)
 
     def launch(self, graph: Any, stream: Any) -> None:
         """Run a captured graph."""
