@@ -21,7 +21,7 @@ from models.deploy import DeployedPAIF
 LEVELS = 127  # symmetric INT8: -127 to 127, and 0 is 0
 SAMPLES = 20_000  # values of one tensor that are kept of each picture
 CLIPS = torch.linspace(0.3, 1.0, 29)  # parts of the largest value that are tried as the range
-SPARE = 1.5  # how much better than the gate the chosen modules must be: other pictures come
+SPARE = 2.0  # how much better than the gate the chosen modules must be: other pictures come
 
 
 @dataclass

@@ -1,12 +1,12 @@
 """Write an INT8 model: explicit QuantizeLinear and DequantizeLinear where pictures allow it.
 
-    python export/to_int8.py WEIGHTS --calibration FOLDER [--for tensorrt|cpu] [--json REPORT]
+    python export/to_int8.py WEIGHTS --calibration FOLDER [--for tensorrt|cpu|both] [--json R]
     python export/to_int8.py WEIGHTS --calibration BAG
 
 The calibration set is a folder {vi,ir}/NAME or a ROS 2 bag (color/image_raw, thermal/image_raw) of
 the cameras that the model is for. Half of it gives the ranges of what flows into each layer, the
 other half says which layers are sensitive: groups of layers become INT8 as long as fused picture
-and mask stay within two thirds of what the parity gate allows. The file is then compared with FP32
+and mask stay within half of what the parity gate allows. The file is then compared with FP32
 on other pairs (`--pictures`) in ONNX Runtime, whose INT8 on a CPU is real, and written only if it
 holds; the exit code is 1 if it does not, 2 on bad arguments.
 
@@ -18,7 +18,6 @@ model, made by onnxruntime.quantization.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import logging
 import sys
@@ -55,6 +54,7 @@ from paif_ros.contract import CONFIDENCE, OUTPUTS, ModelCard  # noqa: E402
 from paif_ros.errors import CalibrationError  # noqa: E402
 
 TENSORRT, CPU = 'tensorrt', 'cpu'
+ENDINGS = {TENSORRT: '_int8', CPU: '_int8_cpu'}
 LEAST_PAIRS = 4
 
 
@@ -167,10 +167,14 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         '--calibration', type=Path, required=True, help='folder {vi,ir}/NAME, or a bag'
     )
     parser.add_argument(
-        '--for', dest='target', choices=(TENSORRT, CPU), default=TENSORRT, help='default tensorrt'
+        '--for',
+        dest='target',
+        choices=(TENSORRT, CPU, 'both'),
+        default=TENSORRT,
+        help='kind of engine, default tensorrt',
     )
     parser.add_argument('--config', help='name in models/configs or a path; not for ours')
-    parser.add_argument('--out', type=Path, help='default: beside the weights')
+    parser.add_argument('--out', type=Path, help='folder to write to, default that of the weights')
     parser.add_argument(
         '--size', type=parse_size, default=(480, 640), help='HEIGHTxWIDTH, default 480x640'
     )
@@ -182,7 +186,54 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def report_of(choice: Choice, moved: Moved, times: tuple[float, float]) -> dict[str, Any]:
+def card_of(network: PAIF, weights: Path, size: tuple[int, int]) -> ModelCard:
+    """Return the metadata of an INT8 model."""
+    return ModelCard(
+        network='paif',
+        variant=network.config.variant,
+        genotype=network.config.genotype.to_json(),
+        classes=network.config.classes,
+        input_size=size,
+        weights_sha256=sha256(weights),
+        version=__version__,
+        precision='int8',
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """An INT8 file and how far it is from FP32.
+
+    Attributes:
+        data: its bytes.
+        moved: on the pairs to compare on, in ONNX Runtime.
+        broken: rules that its graph breaks.
+        milliseconds: of a pair in ONNX Runtime on this CPU.
+    """
+
+    data: bytes
+    moved: Moved
+    broken: list[str]
+    milliseconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file may be written."""
+        return not self.broken and self.moved.passes(MASK_AGREEMENT_INT8)
+
+
+def judge(
+    model: onnx.ModelProto, opset: int, layer_norms: int, pairs: list[Pair], plain: list[Answer]
+) -> Result:
+    """Check a graph and compare what it answers with FP32."""
+    onnx.checker.check_model(model, full_check=True)
+    data = model.SerializeToString()
+    found, milliseconds = Session.of(data).answers(pairs)
+    broken = broken_rules(model, layer_norms, opset)
+    return Result(data, compare(found, plain), broken, milliseconds)
+
+
+def report_of(choice: Choice, plain_ms: float, results: dict[str, Result]) -> dict[str, Any]:
     """Return what was chosen and measured as JSON can hold it."""
     taken = sorted({layer.group for layer in choice.chosen})
     return {
@@ -191,16 +242,21 @@ def report_of(choice: Choice, moved: Moved, times: tuple[float, float]) -> dict[
         'part_of_multiplications': choice.macs,
         'alone': {name: asdict(found) for name, found in choice.alone.items()},
         'together_on_calibration_pairs': asdict(choice.together) if choice.together else None,
-        'file_in_onnx_runtime': asdict(moved),
-        'milliseconds': {'fp32': times[0], 'int8': times[1]},
+        'milliseconds_fp32': plain_ms,
+        'files': {
+            target: {
+                'bytes': len(result.data),
+                'milliseconds': result.milliseconds,
+                'moved': asdict(result.moved),
+            }
+            for target, result in results.items()
+        },
     }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write an INT8 model; see the module's docstring for steps and exit codes."""
+    """Write INT8 models; see the module's docstring for steps and exit codes."""
     args = arguments(argv)
-    ending = '_int8' if args.target == TENSORRT else '_int8_cpu'
-    out = args.out or args.weights.with_name(f'{args.weights.stem}{ending}.onnx')
     try:
         network = load_paif(args.weights, args.config)
         calibration = read_calibration(args.calibration, args.size, args.count)
@@ -215,47 +271,42 @@ def main(argv: list[str] | None = None) -> int:
     if not choice.chosen:
         print('nothing may be INT8 within the bounds: use the mixed model', file=sys.stderr)
         return 1
-    if args.target == TENSORRT:
-        model, opset = write_tensorrt(network, choice, args.size), OPSET_INT8
-    else:
-        model, opset = write_cpu(network, choice, args.size, ranges), OPSET
-    card = ModelCard(
-        network='paif',
-        variant=network.config.variant,
-        genotype=network.config.genotype.to_json(),
-        classes=network.config.classes,
-        input_size=args.size,
-        weights_sha256=sha256(args.weights),
-        version=__version__,
-        precision='int8',
-    )
-    taken = sorted({layer.group for layer in choice.chosen})
-    notes = {'int8_for': args.target, 'int8_groups': json.dumps(taken)}
-    onnx.helper.set_model_props(model, card.to_metadata() | notes)
-    onnx.checker.check_model(model, full_check=True)
-    broken = broken_rules(model, sum(isinstance(m, nn.LayerNorm) for m in full.modules()), opset)
-    serialized = model.SerializeToString()
-    plain = export_onnx(copy.deepcopy(full), args.size, 1, {}).SerializeToString()
-    expected, before = Session.of(plain).answers(pairs)
-    found, after = Session.of(serialized).answers(pairs)
-    moved = compare(found, expected)
+    left_out = sorted(choice.alone.keys() - {layer.group for layer in choice.chosen})
     print(
         f'INT8: {len(choice.chosen)} of {len(layers)} layers, {choice.macs:.0%} of their '
-        f'multiplications; left out: {", ".join(sorted(choice.alone.keys() - set(taken)))}\n'
-        f'{len(pairs)} other pairs in ONNX Runtime against FP32, worst: fused '
-        f'{moved.fused_psnr:.1f} dB (bound {FUSED_PSNR:g}), mask {moved.agreement:.2%} (bound '
-        f'{MASK_AGREEMENT_INT8:.1%}); {before:.0f} ms in FP32, {after:.0f} ms now, on this CPU'
+        f'multiplications; left out: {", ".join(left_out) or "nothing"}'
     )
+    card = card_of(network, args.weights, args.size).to_metadata()
+    layer_norms = sum(isinstance(module, nn.LayerNorm) for module in full.modules())
+    plain = export_onnx(full, args.size, 1, {}).SerializeToString()
+    expected, plain_ms = Session.of(plain).answers(pairs)
+    results: dict[str, Result] = {}
+    for target in (TENSORRT, CPU) if args.target == 'both' else (args.target,):
+        if target == TENSORRT:
+            model, opset = write_tensorrt(network, choice, args.size), OPSET_INT8
+        else:
+            model, opset = write_cpu(network, choice, args.size, ranges), OPSET
+        notes = {'int8_for': target, 'int8_left_out': json.dumps(left_out)}
+        onnx.helper.set_model_props(model, card | notes)
+        result = results[target] = judge(model, opset, layer_norms, pairs, expected)
+        print(
+            f'{target}: {len(pairs)} other pairs in ONNX Runtime against FP32, worst: fused '
+            f'{result.moved.fused_psnr:.1f} dB (bound {FUSED_PSNR:g}), mask '
+            f'{result.moved.agreement:.2%} (bound {MASK_AGREEMENT_INT8:.1%}); {plain_ms:.0f} ms '
+            f'in FP32, {result.milliseconds:.0f} ms now, on this CPU'
+        )
+        for sentence in result.broken:
+            print(f'  FAIL the graph {sentence}')
+        out = (args.out or args.weights.parent) / f'{args.weights.stem}{ENDINGS[target]}.onnx'
+        if result.passed:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_bytes(result.data)
+            print(f'wrote {out}: {len(result.data) / 1e6:.1f} MB, opset {opset}')
+        else:
+            print(f'not written: {out}', file=sys.stderr)
     if args.json:
-        args.json.write_text(json.dumps(report_of(choice, moved, (before, after)), indent=2))
-    for sentence in broken:
-        print(f'  FAIL the graph {sentence}')
-    if broken or not moved.passes(MASK_AGREEMENT_INT8):
-        print(f'not written: {out}', file=sys.stderr)
-        return 1
-    out.write_bytes(serialized)
-    print(f'wrote {out}: {len(serialized) / 1e6:.1f} MB, opset {opset}')
-    return 0
+        args.json.write_text(json.dumps(report_of(choice, plain_ms, results), indent=2))
+    return 0 if all(result.passed for result in results.values()) else 1
 
 
 if __name__ == '__main__':
