@@ -6,6 +6,7 @@ export/parity_pairs.py). An engine that answers otherwise is not used, however f
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
 from dataclasses import asdict, dataclass
@@ -79,8 +80,9 @@ class Verdict:
     pairs: tuple[PairResult, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
-        return asdict(self)
+        """Return it as JSON gives it back, with lists for tuples."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
 
     def __str__(self) -> str:
         if not self.passed:
