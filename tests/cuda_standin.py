@@ -26,10 +26,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
+
+if TYPE_CHECKING:
+    import pytest
 
 FOLDER = Path(__file__).parent / 'data' / 'cuda_api'
 VERSIONS = tuple(

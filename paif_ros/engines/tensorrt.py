@@ -197,6 +197,7 @@ def _loaded(engine: PlanEngine) -> PlanEngine:
 
 
 def _origin(prepared: Prepared) -> str:
-    if prepared.cached:
-        return f'kept in {prepared.path}'
-    return f'built now and kept in {prepared.path}' if prepared.path else 'built now, not kept'
+    if prepared.path is None:
+        return 'built now, not kept'
+    kept = f'kept in {prepared.path.parent}'
+    return kept if prepared.cached else f'built now and {kept}'
