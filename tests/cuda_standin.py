@@ -15,6 +15,7 @@ taken is given back. What it does not: that a real GPU computes right, or how fa
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import mmap
 import os
@@ -68,6 +69,7 @@ class Stream:
     number: int
     work: list[Callable[[], None]] = field(default_factory=list)
     captured: list[Callable[[], None]] | None = None
+    thread: int = 0  # that captures
     spoiled: bool = False
 
     def __int__(self) -> int:
@@ -115,7 +117,7 @@ class Gpu:
             kind: {} for kind in ('stream', 'event', 'graph', 'executable')
         }
         self.error = ''
-        self._number = 1000
+        self._numbers = itertools.count(1000, 16)
 
     @property
     def live(self) -> Counter[str]:
@@ -157,9 +159,9 @@ class Gpu:
 
     def new(self, kind: str, **values: Any) -> Any:
         """Make a stream, an event or a graph."""
-        self._number += 16
-        made = Stream(self._number) if kind == 'stream' else Handle(self._number, **values)
-        self.handles[kind][self._number] = made
+        number = next(self._numbers)
+        made = Stream(number) if kind == 'stream' else Handle(number, **values)
+        self.handles[kind][number] = made
         return made
 
     def end(self, kind: str, handle: Any) -> None:
@@ -207,7 +209,9 @@ class Runtime(ModuleType):
             if gpu.fails_at is not None:
                 gpu.fails_at -= 1
                 wrong = 'cudaErrorUnknown' if gpu.fails_at == -1 else wrong
-            capturing = [s for s in gpu.handles['stream'].values() if s.captured is not None]
+            here = threading.get_ident()
+            streams = list(gpu.handles['stream'].values())
+            capturing = [s for s in streams if s.captured is not None and s.thread == here]
             if capturing and name in NOT_CAPTURED:
                 capturing[0].spoiled = True
                 wrong = 'cudaErrorStreamCaptureUnsupported'
@@ -328,7 +332,7 @@ class _Functions:
         assert mode == self.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         assert stream.captured is None
         assert not stream.work
-        stream.captured, stream.spoiled = [], False
+        stream.captured, stream.spoiled, stream.thread = [], False, threading.get_ident()
 
     def cudaStreamEndCapture(self, stream: Stream) -> Any:
         assert stream.captured is not None

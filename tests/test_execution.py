@@ -17,6 +17,7 @@ from tensorrt_rig import SIZE, check_answers, every_version, pair
 from paif_ros.errors import EngineError, EngineMismatch
 from paif_ros.tensorrt.cuda import Cuda
 from paif_ros.tensorrt.execution import Execution
+from paif_ros.tensorrt.plan import Plan
 
 either_memory = pytest.mark.parametrize('mapped', [False, True])
 VISIBLE = ((1, *SIZE, 3), (2, *SIZE, 3), (4, *SIZE, 3))
@@ -228,6 +229,15 @@ def test_takes_the_profile_that_holds_one_pair(
     assert 'IExecutionContext.set_optimization_profile_async' not in rig.standin.calls
     with pytest.raises(EngineMismatch, match=r'optimization profile: .*\(2, 48, 64, 3\)'):
         rig.load(rig.plan(path, profiles=(many,)))
+
+
+def test_the_real_library_says_why_it_does_not_load_a_plan() -> None:
+    """TensorRT-RTX itself, as far as it comes without a GPU: logger, runtime, and its words."""
+    real = pytest.importorskip('tensorrt_rtx', reason='tensorrt-rtx is a development extra')
+    with pytest.raises(EngineError) as caught:
+        Plan(b'no plan at all' * 100, real)
+    assert 'tensorrt_rtx: the plan can not be loaded: IRuntime::deserialize' in str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
 @either_memory

@@ -102,9 +102,15 @@ def test_needs_load_and_the_right_inputs(monkeypatch: pytest.MonkeyPatch, model:
     engine.close()
     with pytest.raises(EngineError, match='call load first'):
         engine.infer(*pair(0))
-    unloaded = PlanEngine(b'', rig.module, Cuda(), Cuda().device(), tiny_model.card(SIZE))
+    plan = plan_of(model).read_bytes()
+    once = PlanEngine(plan, rig.module, Cuda(), Cuda().device(), tiny_model.card(SIZE))
     with pytest.raises(EngineError, match='call load first'):
-        unloaded.infer(*pair(0))
+        once.infer(*pair(0))
+    once.load()
+    check_answers(once)
+    once.close()
+    with pytest.raises(EngineError, match='loaded before'):
+        once.load()
 
 
 # ---- a kept engine that does not serve
@@ -342,6 +348,31 @@ def test_a_node_that_stops_does_not_wait_for_a_build(
     assert worker.stop(10.0)
     assert isinstance(worker.failure, BuildStopped)
     assert not rig.gpu.live
+
+
+@every_version
+def test_several_pairs_of_cameras_in_one_process(
+    monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path, version: str
+) -> None:
+    """Each worker builds, captures and computes on a thread and a stream of its own."""
+    rig = Rig(monkeypatch, version)
+    models = [model]
+    for number in range(1, 4):
+        models.append(write_model(tmp_path / f'model{number}', work=number))
+    lines: list[str] = []
+    notices = Notices(lambda level, text: lines.append(text))
+    workers = [worker_of(rig, path, notices) for path in models]
+    for worker in workers:
+        assert worker.wait_loaded(60)
+        assert worker.failure is None
+        assert worker.engine is not None
+        assert 'one CUDA graph' in worker.engine.reason
+    assert len(rig.gpu.threads) == 4
+    assert rig.gpu.live['stream'] == rig.gpu.live['executable'] == 4
+    for worker in workers:
+        assert worker.stop(10.0)
+    assert not rig.gpu.live
+    assert not any('CUDA graph' in line for line in lines)
 
 
 def test_options_are_the_parameters(tmp_path: Path) -> None:

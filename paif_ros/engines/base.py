@@ -43,7 +43,7 @@ class EngineInfo:
         provider: what computes, such as 'CPUExecutionProvider'.
         reason: why this provider was chosen, in words.
         card: the metadata of the model file.
-        precision: of the arithmetic, such as 'fp32'.
+        precision: of the graph that runs, such as 'fp32'; see `ModelCard.precision`.
     """
 
     backend: str

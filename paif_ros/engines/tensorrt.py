@@ -56,7 +56,7 @@ class PlanEngine:
         card: ModelCard,
         tell: Tell = _say_nothing,
     ) -> None:
-        self._plan = plan
+        self._plan: bytes | None = plan
         self._module = module
         self._cuda = cuda
         self._device = device
@@ -66,16 +66,18 @@ class PlanEngine:
         self._execution: Execution | None = None
 
     def load(self) -> EngineInfo:
-        """Load and warm the plan. See `Engine.load`.
+        """Load and warm the plan, once: the bytes, of which there are many, are dropped then.
 
         Raises:
-            EngineError: it can't be loaded, or does not run.
+            EngineError: it can't be loaded, does not run, or was loaded before.
             EngineMismatch: it does not keep the contract.
         """
-        self.close()
+        plan, self._plan = self._plan, None
+        if plan is None:
+            raise EngineError(self._kind, 'this plan was loaded before; make a new engine of it')
         shared = self._device.integrated
         self._execution = Execution(
-            self._plan,
+            plan,
             self._module,
             self._cuda,
             self._card,
