@@ -38,6 +38,7 @@ from paif_ros.tensorrt.builder import Batches, BuildOptions, build  # noqa: E402
 from paif_ros.tensorrt.cache import DEFAULT, Cache  # noqa: E402
 from paif_ros.tensorrt.files import replace_file  # noqa: E402
 from paif_ros.tensorrt.layers import half_share  # noqa: E402
+from paif_ros.tensorrt.parity import SUFFIX  # noqa: E402
 from paif_ros.tensorrt.prepare import (  # noqa: E402
     ON_MISMATCH,
     REBUILD,
@@ -72,7 +73,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f'error: {report["error"]}', file=sys.stderr)
     if args.json is not None:
         try:
-            replace_file(args.json, (json.dumps(report, indent=1) + '\n').encode())
+            text = json.dumps(report, indent=1) + '\n'
+            replace_file(args.json, text.encode(), 0o644)
         except OSError as err:
             print(f'error: can not write {args.json}: {err.strerror}', file=sys.stderr)
             return FAILED
@@ -175,7 +177,11 @@ def _build_and_keep(
 
 
 def _export(args: argparse.Namespace) -> Path | None:
-    """Make the ONNX files and the FP32 answers of weights; needs torch."""
+    """Make the ONNX files and the FP32 answers of weights; needs torch.
+
+    Returns:
+        The mixed one, None where a step failed, which has said why.
+    """
     try:
         from export import parity_pairs, to_onnx
     except ImportError as err:
@@ -187,14 +193,16 @@ def _export(args: argparse.Namespace) -> Path | None:
         ) from err
     more = ['--config', args.config] if args.config else []
     more += ['--size', args.size] if args.size else []
-    steps: list[tuple[Callable[[list[str]], int], list[str]]] = [
-        (to_onnx.main, ['--precision', precision]) for precision in ('mixed', 'safe', 'fp32')
-    ]
-    for step, extra in [*steps, (parity_pairs.main, [])]:
-        if step([str(args.model), *more, *extra]) != 0:
+    folder, stem = args.exports or args.model.parent, args.model.stem
+    names = {form: f'{stem}_{form}.onnx' for form in ('mixed', 'safe')} | {'fp32': f'{stem}.onnx'}
+    for form, name in names.items():
+        out = ['--precision', form, '--out', str(folder / name)]
+        if to_onnx.main([str(args.model), *more, *out]) != 0:
             return None
-    path: Path = args.model
-    return path.with_name(f'{path.stem}_mixed.onnx')
+    out = ['--out', str(folder / f'{stem}{SUFFIX}')]
+    if parity_pairs.main([str(args.model), *more, *out]) != 0:
+        return None
+    return Path(folder / names['mixed'])
 
 
 def _find(name: str) -> ModuleType:
@@ -216,24 +224,24 @@ def _print_progress(part: float, phase: str) -> None:
 
 def _wrong(args: argparse.Namespace) -> str | None:
     """Return what is wrong with the arguments together, None if nothing is."""
+    onnx = args.model.suffix == '.onnx'
     if not args.model.is_file():
         return f'there is no file {str(args.model)!r}'
-    for path in (args.out, args.json, args.timing_cache):
-        if path is not None and not path.parent.is_dir():
-            return f'there is no folder {str(path.parent)!r} for {path.name!r}'
-    if args.model.suffix not in ('.onnx', *WEIGHTS):
+    if not onnx and args.model.suffix not in WEIGHTS:
         return (
             f'{str(args.model)!r} is no .onnx and no weights ({", ".join(WEIGHTS)}): engines are '
             'built from those'
         )
-    if args.model.suffix == '.onnx' and (args.config or args.size):
-        return 'an ONNX file has its size and configuration: --config and --size are for weights'
+    if onnx and (args.config or args.size or args.exports):
+        return 'an ONNX file is exported already: --config, --size and --exports are for weights'
     if args.compute_capability and not args.build_only:
         return (
-            '--compute-capability builds for another GPU, where nothing can be compared: it '
-            'goes with --build-only'
+            '--compute-capability builds for another GPU, where nothing can be compared: it goes '
+            'with --build-only'
         )
-    return None
+    folders = [path.parent for path in (args.out, args.json, args.timing_cache) if path]
+    missing = [path for path in (*folders, args.exports) if path and not path.is_dir()]
+    return f'there is no folder {str(missing[0])!r}' if missing else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -298,6 +306,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--config', help='of weights: see export/to_onnx.py')
     parser.add_argument('--size', help='of weights: HEIGHTxWIDTH, default 480x640')
+    parser.add_argument(
+        '--exports', type=Path, help='of weights: folder for the exports, default beside them'
+    )
     return parser
 
 

@@ -7,12 +7,13 @@ import tempfile
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync the folder.
 
     Args:
         path: in a folder that is there.
         data: its new content.
+        mode: who may read and write it.
 
     Raises:
         OSError: it could not be written; what was there before still is, and nothing else.
@@ -22,6 +23,7 @@ def replace_file(path: Path, data: bytes) -> None:
         with os.fdopen(handle, 'wb') as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
