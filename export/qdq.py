@@ -84,8 +84,11 @@ def insert(model: onnx.ModelProto, layers: Mapping[str, Layer]) -> list[str]:
         new.append(numpy_helper.from_array(value, name))
         return name
 
-    for path, layer in layers.items():
-        node = nodes[path]
+    # In the order of the graph: the first that reads a tensor brings the nodes that others share.
+    for path, node in nodes.items():
+        layer = layers.get(path)
+        if layer is None:
+            continue
         weight = numpy_helper.to_array(held[node.input[1]])
         axis = 0 if node.op_type == 'Conv' else weight.ndim - 1
         data, scales = quantise_weight(weight, axis)
