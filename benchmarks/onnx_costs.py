@@ -19,17 +19,15 @@ from onnx import TensorProto, shape_inference
 Shape = tuple[int, ...]
 
 # Operations for each element: of the output, but of the input for reductions.
+_ONE = (
+    'Add Sub Mul Div Relu Sqrt Exp Log Erf Tanh Sigmoid Abs Neg Pow Reciprocal Round Floor Ceil '
+    'Where Greater GreaterOrEqual Less LessOrEqual Equal Not And Or Min Max Mod Softplus Sign'
+)
+_TWO = 'LeakyRelu PRelu Clip Elu QuantizeLinear BatchNormalization HardSigmoid HardSwish'
 POINTWISE = {
-    **dict.fromkeys(
-        ('Add', 'Sub', 'Mul', 'Div', 'Relu', 'Sqrt', 'Exp', 'Log', 'Erf', 'Tanh', 'Sigmoid'), 1
-    ),
-    **dict.fromkeys(('Abs', 'Neg', 'Pow', 'Reciprocal', 'Round', 'Floor', 'Ceil', 'Where'), 1),
-    **dict.fromkeys(('Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual', 'Equal', 'Not'), 1),
-    **dict.fromkeys(('And', 'Or', 'Min', 'Max', 'Mod', 'Sin', 'Cos', 'Softplus', 'Sign'), 1),
-    **dict.fromkeys(('LeakyRelu', 'PRelu', 'Clip', 'Elu', 'QuantizeLinear'), 2),
-    **dict.fromkeys(('BatchNormalization', 'HardSigmoid', 'HardSwish'), 2),
-    'Gelu': 4,
-    'Cast': 0,
+    **dict.fromkeys(_ONE.split(), 1),
+    **dict.fromkeys(_TWO.split(), 2),
+    **{'Gelu': 4, 'Cast': 0},
 }
 REDUCTIONS = ('ReduceMax', 'ReduceMin', 'ReduceMean', 'ReduceSum', 'ArgMax', 'ArgMin')
 POOLS = ('AveragePool', 'MaxPool')

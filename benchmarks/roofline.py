@@ -141,16 +141,19 @@ def of_file(path: Path, fps: float) -> dict[str, Any]:
         msg = f'{str(path)!r} can not be read as ONNX: {str(err).splitlines()[0]}'
         raise GraphError(msg) from err
     costs = count(model, paif_parts)
-    widths = {
-        kernel.width
-        for kernel in kernels(costs)
-        if kernel.family in ('convolution', 'matrix product')
-    }
-    precision = 'int8' if 1 in widths else 'mixed' if 2 in widths else 'fp32'
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    precision = said.get('precision') or _precision(kernels(costs))
     shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     last = 3 if shape[-1] == 3 else 2  # the contract's [N, H, W, 3], or [N, C, H, W]
     size = (shape[1], shape[2]) if last == 3 else (shape[-2], shape[-1])
     return project(path.name, size, precision, costs, fps)
+
+
+def _precision(work: Iterable[Kernel]) -> str:
+    """Return the precision of a file that does not say it, by what its heavy kernels read."""
+    heavy = ('convolution', 'matrix product')
+    widths = {kernel.width for kernel in work if kernel.family in heavy}
+    return 'int8' if 1 in widths else 'mixed' if 2 in widths else 'fp32'
 
 
 def parse_size(text: str) -> Size:

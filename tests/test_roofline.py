@@ -18,7 +18,7 @@ from benchmarks.boards import BOARDS
 from benchmarks.onnx_costs import Costs, GraphError, count
 from benchmarks.onnx_kernels import kernels
 from benchmarks.onnx_parts import GUIDED, RESULTS, paif_parts
-from benchmarks.roofline import HOST_MS, main, verdict
+from benchmarks.roofline import HOST_MS, main, of_file, verdict
 from benchmarks.roofline_graphs import exported_size, paif_graph, without_weights
 from benchmarks.roofline_model import (
     CASES,
@@ -515,6 +515,22 @@ def test_command_refuses_what_it_can_not_count(
         with pytest.raises(SystemExit) as stopped:
             main(wrong)
         assert stopped.value.code == 2
+
+
+def test_precision_is_what_the_file_says_else_what_it_computes_in(tmp_path: Path) -> None:
+    model = qdq()
+    onnx.save(model, tmp_path / 'm.onnx')
+    assert of_file(tmp_path / 'm.onnx', 30)['precision'] == 'int8'
+    helper.set_model_props(model, {'precision': 'safe'})
+    onnx.save(model, tmp_path / 'm.onnx')
+    assert of_file(tmp_path / 'm.onnx', 30)['precision'] == 'safe'
+    onnx.save(graph(*conv_graph(8)), tmp_path / 'm.onnx')
+    assert of_file(tmp_path / 'm.onnx', 30)['precision'] == 'fp32'
+    half = conv_graph(8)
+    half[3]['w'] = half[3]['w'].astype(np.float16)
+    onnx.save(graph(*half, kind=HALF), tmp_path / 'm.onnx')
+    found = of_file(tmp_path / 'm.onnx', 30)
+    assert (found['precision'], found['size']) == ('mixed', [32, 32])
 
 
 def test_command_keeps_exported_graphs(
