@@ -24,11 +24,8 @@ _ONE = (
     'Where Greater GreaterOrEqual Less LessOrEqual Equal Not And Or Min Max Mod Softplus Sign'
 )
 _TWO = 'LeakyRelu PRelu Clip Elu QuantizeLinear BatchNormalization HardSigmoid HardSwish'
-POINTWISE = {
-    **dict.fromkeys(_ONE.split(), 1),
-    **dict.fromkeys(_TWO.split(), 2),
-    **{'Gelu': 4, 'Cast': 0},
-}
+POINTWISE = dict.fromkeys(_ONE.split(), 1) | dict.fromkeys(_TWO.split(), 2)
+POINTWISE |= {'Gelu': 4, 'Cast': 0}
 REDUCTIONS = ('ReduceMax', 'ReduceMin', 'ReduceMean', 'ReduceSum', 'ArgMax', 'ArgMin')
 POOLS = ('AveragePool', 'MaxPool')
 GLOBAL_POOLS = ('GlobalAveragePool', 'GlobalMaxPool')
