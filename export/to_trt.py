@@ -161,6 +161,7 @@ def _build_and_keep(
         print,
         run,
         on_mismatch=args.on_mismatch,
+        again=True,
         progress=_print_progress,
     )
     report.update(prepared.report)

@@ -120,7 +120,10 @@ class Rig:
         return self.loaded[-1]
 
     def prepare(
-        self, on_mismatch: str = 'rebuild', stop: Callable[[], bool] = lambda: False
+        self,
+        on_mismatch: str = 'rebuild',
+        stop: Callable[[], bool] = lambda: False,
+        again: bool = False,
     ) -> Prepared:
         return prepare(
             self.path,
@@ -131,6 +134,7 @@ class Rig:
             self.notices.append,
             self.run,
             on_mismatch=on_mismatch,
+            again=again,
             progress=lambda part, text: self.progress.append((part, text)),
             stop=stop,
         )

@@ -144,6 +144,7 @@ def test_the_parser_names_the_node(module: Any, model: bytes) -> None:
     [
         ('Requested amount of GPU memory (9 bytes) could not be allocated', 'add swap'),
         ('CUDA driver version is insufficient for CUDA runtime', 'install the driver'),
+        ('no kernel image is available for execution', "JetPack's own"),
         ('Could not find any implementation for node {ForeignNode}', 'engine.backend'),
     ],
 )

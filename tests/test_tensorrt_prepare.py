@@ -255,7 +255,50 @@ def test_an_engine_that_answers_otherwise_is_not_kept(rig: Rig) -> None:
     json.dumps(caught.value.report)
     assert list(rig.cache.folder.glob('*.plan*')) == []
     rig.standin.spoil = lambda outputs: outputs
-    assert not rig.prepare().cached
+    assert not rig.prepare(again=True).cached
+
+
+def test_a_refusal_is_remembered(rig: Rig) -> None:
+    """Else a robot would spend minutes at each start to find the same again."""
+    rig.standin.spoil = bad_masks
+    with pytest.raises(ParityError) as first:
+        rig.prepare()
+    with pytest.raises(ParityError, match='earlier start') as second:
+        rig.prepare()
+    assert rig.builds == 1
+    assert first.value.reason in second.value.reason
+    assert second.value.report == json.loads(json.dumps(first.value.report))
+    path = rig.cache.refusal(rig_fingerprint(rig))
+    assert str(path) in second.value.reason
+    # Broken, or somebody else's: it is found out again.
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ParityError):
+        rig.prepare()
+    assert rig.builds == 2
+    # Whatever is new may do better: other pairs, or a safer export.
+    write_pairs(rig.folder / 'tiny.parity.npz', count=3)
+    with pytest.raises(ParityError):
+        rig.prepare()
+    assert rig.builds == 3
+    make_model(rig.folder, 'mixed', 'tiny_mixed.onnx')
+    rig.path = rig.folder / 'tiny_mixed.onnx'
+    (rig.folder / 'tiny.onnx').rename(rig.folder / 'away')
+    for builds in (4, 4):
+        with pytest.raises(ParityError):
+            rig.prepare()
+        assert rig.builds == builds
+    (rig.folder / 'away').rename(rig.folder / 'tiny.onnx')
+    with pytest.raises(ParityError):
+        rig.prepare()
+    assert rig.builds == 6
+    rig.cache.refusal(rig_fingerprint(rig)).unlink()
+    rig.standin.spoil = lambda outputs: outputs
+    assert rig.prepare().precision == 'mixed'
+
+
+def rig_fingerprint(rig: Rig) -> Fingerprint:
+    model = read_model(rig.path)
+    return Fingerprint.of(model.data, model.card, rig.options, rig.module, rig.device)
 
 
 def test_an_engine_that_does_not_run_is_not_kept(rig: Rig) -> None:
@@ -266,6 +309,11 @@ def test_an_engine_that_does_not_run_is_not_kept(rig: Rig) -> None:
     rig.standin.deserialize_fails = True
     with pytest.raises(ParityError, match='can not be loaded'):
         rig.prepare()
+    rig.standin.deserialize_fails = False
+    rig.standin.build_fails = 'Could not find any implementation for node {ForeignNode}'
+    with pytest.raises(ParityError, match='Could not find any implementation'):
+        rig.prepare()
+    assert rig.builds == 3  # none of that is remembered: it may work another time
     assert list(rig.cache.folder.glob('*.plan*')) == []
 
 
@@ -301,6 +349,21 @@ def test_safer_forms_are_tried_in_order(rig: Rig, bad: int, precision: str) -> N
     again = rig.prepare()
     assert again == replace(prepared, cached=True)
     assert rig.builds == bad + 1
+
+
+def test_a_form_that_can_not_be_built_gives_way_to_a_safer_one(rig: Rig) -> None:
+    make_model(rig.folder, 'mixed', 'tiny_mixed.onnx', confidence=True)
+    rig.path = rig.folder / 'tiny_mixed.onnx'
+    real = rig.module.Builder.build_serialized_network
+
+    def fail_once(self: Any, network: Any, config: Any) -> Any:
+        rig.standin.build_fails = 'no implementation' if network.num_outputs == 3 else ''
+        return real(self, network, config)
+
+    rig.module.Builder.build_serialized_network = fail_once
+    prepared = rig.prepare()
+    assert prepared.precision == 'fp32'
+    assert 'no implementation' in prepared.report['attempts'][0]['error']
 
 
 def test_all_forms_refused(rig: Rig) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -218,3 +220,22 @@ def test_a_robot_without_torch(folder: Path) -> None:
     assert done.returncode == 1
     assert 'need torch' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_an_interrupt_ends_a_real_build(folder: Path) -> None:
+    """NVIDIA's bindings swallow exceptions of callbacks; ours come out of the build again."""
+    pytest.importorskip('tensorrt_rtx')
+    model = ROOT / 'models' / 'weights' / 'paif_small.onnx'
+    command = [sys.executable, str(ROOT / 'export' / 'to_trt.py'), str(model), '--build-only']
+    command += ['--library', 'tensorrt_rtx', '--out', str(folder / 'model.plan')]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert any(line.startswith('building: ') for line in process.stdout)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert 'interrupted; nothing was kept' in text
+    assert 'Traceback' not in text
+    assert time.monotonic() - began < 20  # two seconds on a quiet machine
+    assert not (folder / 'model.plan').exists()

@@ -208,6 +208,11 @@ def _failed(errors: list[str]) -> str:
             'give it less to try (engine.workspace_mib 512, engine.optimization_level 2), free '
             'memory of the GPU, or add swap (a Jetson shares its memory with the GPU)'
         )
+    elif 'kernel image' in lower or 'compute capability' in lower or 'unsupported sm' in lower:
+        cure = (
+            "this TensorRT was not made for this GPU: on a Jetson take JetPack's own (`sudo apt "
+            'install python3-libnvinfer`), not one that pip installed'
+        )
     elif 'cuda' in lower and 'driver' in lower:
         cure = 'install the driver that this TensorRT asks for, or see `nvidia-smi`'
     else:

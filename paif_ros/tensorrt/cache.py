@@ -7,6 +7,7 @@ of the plan. TensorRT sees a plan only after all of that holds.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -14,7 +15,6 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,47 @@ class Cache:
             ) from err
         return path
 
+    def remember_refusal(
+        self, fingerprint: Fingerprint, tried: str, reason: str, report: dict[str, Any]
+    ) -> None:
+        """Keep that no engine was good enough, so that not every start spends minutes to see it.
+
+        Args:
+            fingerprint: of the engine that was wanted.
+            tried: digest of everything that was tried.
+            reason: in words.
+            report: what was measured, as JSON can hold it.
+        """
+        content = {
+            'format': FORMAT,
+            'fingerprint': fingerprint.to_dict(),
+            'tried': tried,
+            'reason': reason,
+            'report': report,
+        }
+        with contextlib.suppress(OSError):  # the next start tries again, then
+            replace_file(self.refusal(fingerprint), _canonical(content))
+
+    def recall_refusal(
+        self, fingerprint: Fingerprint, tried: str
+    ) -> tuple[str, dict[str, Any]] | None:
+        """Return reason and report of a refusal of the same things, None without one."""
+        try:
+            if not self._check_folder():
+                return None
+            data = _read_private(self.refusal(fingerprint), 'refusal', MAX_SIDE)
+            content = json.loads(data.decode())
+            known = {'format': FORMAT, 'fingerprint': fingerprint.to_dict(), 'tried': tried}
+            if any(content[key] != value for key, value in known.items()):
+                return None
+            return str(content['reason']), dict(content['report'])
+        except (EngineMismatch, ValueError, KeyError, TypeError):
+            return None  # broken: what it said is found out again
+
+    def refusal(self, fingerprint: Fingerprint) -> Path:
+        """Return where a refusal is kept. To delete it is to try again."""
+        return self.folder / f'{fingerprint.key()}.refused.json'
+
     def nearest(self, fingerprint: Fingerprint, model: str) -> list[tuple[str, object, object]]:
         """Return how the kept engine that is most like a fingerprint differs from it.
 
@@ -138,7 +179,7 @@ class Cache:
                 best = found if not best or len(found) < len(best) else best
         return best
 
-    @contextmanager
+    @contextlib.contextmanager
     def lock(
         self,
         fingerprint: Fingerprint,

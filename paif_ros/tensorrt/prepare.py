@@ -5,10 +5,13 @@ Both the node and export/to_trt.py call `prepare`; there is no other way into th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from paif_ros.contract import ModelCard
 from paif_ros.engines.base import Engine
@@ -143,6 +146,7 @@ def prepare(  # noqa: PLR0917 - as the engine and the script call it
     run: Callable[[bytes], Engine],
     *,
     on_mismatch: str = REBUILD,
+    again: bool = False,
     progress: Progress = lambda part, text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Prepared:
@@ -159,6 +163,7 @@ def prepare(  # noqa: PLR0917 - as the engine and the script call it
         on_mismatch: 'rebuild' or 'refuse', where an engine of this model is kept that does not
             serve here: another TensorRT, another GPU, a new export, or broken. The first engine of
             a model is built in any case.
+        again: whether to try what an earlier start found not to agree with FP32.
         progress: see `builder.build`.
         stop: asked whether to give up.
 
@@ -188,9 +193,21 @@ def prepare(  # noqa: PLR0917 - as the engine and the script call it
             kept, _ = _look(cache, wanted, model)
             if kept is not None:
                 return _from_cache(kept, model, cache, wanted)
+        attempts = _attempts(model)
+        tried = _digest(attempts, pairs)
+        refusal = None if again else cache.recall_refusal(wanted, tried)
+        if refusal is not None:
+            where = f'found at an earlier start; delete {cache.refusal(wanted)} to try again'
+            raise ParityError(wanted.library, f'{refusal[0]} ({where})', refusal[1])
         for warning in preflight.check(module, device, len(model.data), options, cache.folder):
             notice(warning)
-        return _build_and_keep(model, pairs, wanted, around, cache if held else None)
+        try:
+            return _build_and_keep(attempts, pairs, wanted, around, cache if held else None)
+        except ParityError as err:
+            # Only verdicts are remembered: what failed for want of memory may work another time.
+            if held and all('parity' in entry for entry in err.report['attempts']):
+                cache.remember_refusal(wanted, tried, err.reason, err.report)
+            raise
 
 
 def _look(
@@ -219,7 +236,7 @@ def _from_cache(kept: Kept, model: Model, cache: Cache, wanted: Fingerprint) -> 
 
 
 def _build_and_keep(
-    model: Model,
+    attempts: list[Model],
     pairs: tuple[Pair, ...],
     wanted: Fingerprint,
     around: Surroundings,
@@ -230,6 +247,7 @@ def _build_and_keep(
     The engine of a safer form serves the fingerprint of the model that was asked for: the next
     start must not spend minutes to find again that the model itself does not do.
     """
+    model = attempts[0]
     report: dict[str, Any] = {
         'model': model.title,
         'file': model.path.name,
@@ -237,7 +255,7 @@ def _build_and_keep(
         'attempts': [],
     }
     tried: list[str] = []
-    for attempt in _attempts(model):
+    for attempt in attempts:
         if tried:
             around.notice(
                 f'refused: {tried[-1]}; trying a safer one, {attempt.path.name} in '
@@ -285,6 +303,17 @@ def _attempts(model: Model) -> list[Model]:
     return [model, *sorted(found, key=lambda other: _safety(other.card))]
 
 
+def _digest(attempts: list[Model], pairs: tuple[Pair, ...]) -> str:
+    """Return a digest of everything that decides whether an engine agrees with FP32."""
+    digest = hashlib.sha256()
+    for attempt in attempts:
+        digest.update(hashlib.sha256(attempt.data).digest())
+    for pair in pairs:
+        for array in (pair.visible, pair.thermal, pair.expected.fused, pair.expected.mask):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
 def _safety(card: ModelCard) -> int:
     """Return how much of a model is in FP32: more is slower, and less can go wrong."""
     return SAFER.index(card.precision) if card.precision in SAFER else 0
@@ -296,21 +325,21 @@ def _try(
     """Build one file and compare it. Returns its plan or None, why not, and its report."""
     entry: dict[str, Any] = {'file': model.path.name, 'precision': model.card.precision}
     options = _with_timing_cache(around.options, cache, around)
-    built = build(model.data, options, around.module, around.progress, around.stop)
-    entry['seconds'] = round(built.seconds, 1)
-    entry['plan_bytes'] = len(built.plan)
-    entry['warnings'] = list(built.warnings)
-    entry['layers'] = _layers(built, around)
     try:
+        built = build(model.data, options, around.module, around.progress, around.stop)
+        entry['seconds'] = round(built.seconds, 1)
+        entry['plan_bytes'] = len(built.plan)
+        entry['warnings'] = list(built.warnings)
+        entry['layers'] = _layers(built, around)
         engine = around.run(built.plan)
         try:
             verdict = judge(engine, pairs, int8=model.card.precision == 'int8')
         finally:
             engine.close()
-    except (BuildStopped, EngineMismatch):
+    except BuildStopped:
         raise
-    except EngineError as err:
-        entry['parity'] = {'passed': False, 'reasons': [err.reason]}
+    except EngineError as err:  # it can't be built or run; a safer form perhaps can
+        entry['error'] = err.reason
         return None, err.reason, entry
     entry['parity'] = verdict.to_dict()
     if not verdict.passed:
