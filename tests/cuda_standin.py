@@ -166,7 +166,7 @@ class Gpu:
 
     def end(self, kind: str, handle: Any) -> None:
         """Free one. Twice is a mistake."""
-        del self.handles[kind][int(handle)]
+        self.handles[kind].pop(int(handle)).work.clear()
 
     def do(self, stream: Stream) -> None:
         """Do everything in a stream."""
@@ -343,7 +343,7 @@ class _Functions:
 
     def cudaGraphInstantiate(self, graph: Handle, flags: int) -> Handle:
         assert flags == 0
-        return self.gpu.new('executable', work=graph.work)
+        return self.gpu.new('executable', work=list(graph.work))
 
     def cudaGraphDestroy(self, graph: Handle) -> None:
         self.gpu.end('graph', graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,56 @@ def test_takes_the_profile_that_holds_one_pair(
     assert 'IExecutionContext.set_optimization_profile_async' not in rig.standin.calls
     with pytest.raises(EngineMismatch, match=r'optimization profile: .*\(2, 48, 64, 3\)'):
         rig.load(rig.plan(path, profiles=(many,)))
+
+
+def watch_freeing(rig: Rig) -> list[str]:
+    """Return a list that grows by the name of each object of TensorRT that is freed."""
+    freed: list[str] = []
+    for owner, method in (
+        (rig.module.Runtime, 'deserialize_cuda_engine'),
+        (rig.module.ICudaEngine, 'create_execution_context'),
+    ):
+        original = getattr(owner, method)
+
+        def make(self: Any, *values: Any, original: Any = original) -> Any:
+            made = original(self, *values)
+            for thing in (self, made):
+                weakref.finalize(thing, freed.append, type(thing).__name__)
+            return made
+
+        setattr(owner, method, make)
+    return freed
+
+
+@every_version
+def test_tensorrt_s_objects_are_freed_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, tiny: Path, version: str
+) -> None:
+    rig = Rig(monkeypatch, version)
+    freed = watch_freeing(rig)
+    running = rig.load(rig.plan(tiny))
+    assert not freed
+    running.close()
+    assert list(dict.fromkeys(freed)) == ['IExecutionContext', 'ICudaEngine', 'Runtime']
+
+
+def test_a_kept_error_keeps_no_engine(monkeypatch: pytest.MonkeyPatch, tiny: Path) -> None:
+    """The worker keeps why it could not load, and with it every frame of the traceback."""
+    rig = Rig(monkeypatch, '10.3.0')
+    rig.module.ICudaEngine.create_execution_context = lambda self: None
+    plan = rig.plan(tiny)
+    freed: list[str] = []
+    original = rig.module.Runtime.deserialize_cuda_engine
+
+    def deserialize(self: Any, data: bytes) -> Any:
+        made = original(self, data)
+        weakref.finalize(made, freed.append, 'ICudaEngine')
+        return made
+
+    rig.module.Runtime.deserialize_cuda_engine = deserialize
+    with pytest.raises(EngineError, match='no memory to run the plan') as caught:
+        rig.load(plan)
+    assert freed == ['ICudaEngine'], caught
 
 
 def test_the_real_library_says_why_it_does_not_load_a_plan() -> None:

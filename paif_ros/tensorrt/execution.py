@@ -74,7 +74,7 @@ class Execution:
         self._graph: Any = None
         self._buffers: dict[str, Buffer] = {}
         with contextlib.ExitStack() as undo:  # gives everything back unless the end is reached
-            undo.callback(self._buffers.clear)
+            undo.callback(self._forget)
             self._stream = cuda.create_stream()
             undo.callback(_quietly, cuda.destroy_stream, self._stream)
             self._event = cuda.create_event()
@@ -118,6 +118,11 @@ class Execution:
     def close(self) -> None:
         """Give everything back. May be called again."""
         self._undo.close()
+
+    def _forget(self) -> None:
+        """Drop what names memory and graphs that are gone."""
+        self._buffers.clear()
+        self._graph = None
 
     # ---- loading
 
