@@ -163,6 +163,7 @@ def test_weights_are_exported_in_every_form(
     rig: Rig, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The exports themselves are tested elsewhere, and take a minute."""
+    pytest.importorskip('torch')
     from export import parity_pairs, to_onnx
 
     made: list[list[str]] = []
@@ -239,3 +240,27 @@ def test_an_interrupt_ends_a_real_build(folder: Path) -> None:
     assert 'Traceback' not in text
     assert time.monotonic() - began < 20  # two seconds on a quiet machine
     assert not (folder / 'model.plan').exists()
+
+
+def test_on_a_real_gpu(tmp_path: Path) -> None:
+    """The only test here that measures anything; it needs a GPU and a TensorRT for it."""
+    from paif_ros.errors import EngineError
+    from paif_ros.tensorrt import library, preflight
+    from paif_ros.tensorrt.builder import BuildOptions
+    from paif_ros.tensorrt.cuda import Cuda
+
+    reasons = []
+    for kind in library.KINDS:
+        try:
+            module, device = library.find(kind), Cuda().device()
+            preflight.check(module, device, 0, BuildOptions(), tmp_path)
+        except EngineError as err:
+            reasons.append(str(err))
+            continue
+        model = ROOT / 'models' / 'weights' / 'paif_small.onnx'
+        report = tmp_path / 'report.json'
+        arguments = ['--library', kind, '--cache-dir', str(tmp_path / kind), '--json', str(report)]
+        assert to_trt.main([str(model), *arguments]) == 0
+        assert json.loads(report.read_text())['attempts'][0]['parity']['passed']
+        return
+    pytest.skip(f'not measured: {"; ".join(reasons)}')
