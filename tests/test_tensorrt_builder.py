@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from itertools import pairwise
@@ -199,6 +200,31 @@ def test_what_progress_raises_stops_the_build_and_comes_out(module: Any, model: 
 
     with pytest.raises(KeyboardInterrupt):
         build(model, BuildOptions(), module, interrupt)
+
+
+def test_ctrl_c_stops_the_build_and_its_handler_is_put_back(module: Any, model: bytes) -> None:
+    steps = iter(range(100))
+
+    def press() -> None:
+        if next(steps) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    module.standin.during_build = press
+    with pytest.raises(KeyboardInterrupt):
+        build(model, BuildOptions(), module)
+    assert next(steps) == 3  # at once
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_somebody_else_is_left_alone(module: Any, model: bytes) -> None:
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    module.standin.during_build = lambda: signal.raise_signal(signal.SIGINT)
+    try:
+        assert build(model, BuildOptions(), module).plan
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(heard) == 12
 
 
 def test_a_build_can_be_given_up(module: Any, model: bytes) -> None:

@@ -18,7 +18,7 @@ from paif_ros.tensorrt import library
 from paif_ros.tensorrt.files import replace_file
 from paif_ros.tensorrt.layers import asked_precisions
 from paif_ros.tensorrt.messages import make_logger
-from paif_ros.tensorrt.monitor import make_monitor
+from paif_ros.tensorrt.monitor import interrupts_into, make_monitor
 
 Progress = Callable[[float, str], None]
 """Takes the part that is done, 0 to 1, and what is being done. What it raises stops the build."""
@@ -150,7 +150,8 @@ def build(
     config.progress_monitor = monitor
     cache = _read_timing_cache(config, options.timing_cache, logger)
     began = monotonic()
-    made = builder.build_serialized_network(network, config)
+    with interrupts_into(monitor):
+        made = builder.build_serialized_network(network, config)
     if monitor.failure is not None:
         raise monitor.failure
     plan = b'' if made is None else bytes(made)

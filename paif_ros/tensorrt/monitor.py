@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -82,8 +85,8 @@ def make_monitor(
         stop: asked at each step whether to give the build up.
         clock: seconds.
 
-    Whatever either raises, and a signal's exception too, stops the build and is kept as `failure`:
-    no exception can pass through TensorRT's own code, its bindings swallow it.
+    Whatever either raises stops the build and is kept as `failure`: no exception can pass through
+    TensorRT's own code, its bindings swallow it.
     """
 
     class Monitor(module.IProgressMonitor):  # type: ignore[misc, name-defined]
@@ -126,3 +129,29 @@ def make_monitor(
             return True
 
     return Monitor()
+
+
+@contextmanager
+def interrupts_into(monitor: Any) -> Iterator[None]:
+    """Let Ctrl-C stop a build through its monitor.
+
+    Python raises KeyboardInterrupt at the first instruction of a callback, where the bindings
+    swallow it. So for the time of a build the handler only leaves it with the monitor. A handler
+    that somebody else has set, and builds on other threads than the main one, are left alone.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+
+    def leave(_number: int, _frame: Any) -> None:
+        monitor.failure = KeyboardInterrupt()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one does not wait
+
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
