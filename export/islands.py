@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
         rows[title] = (text, compare(answers(deploy(network, precision), pairs), expected))
     height, width = args.size
     says = (
-        f'`{args.weights.name}`, {len(pairs)} real pairs of {args.pictures.name} at '
+        f'`{args.weights.name}`, {len(pairs)} real pairs at '
         f'{height}x{width}, worst pair against FP32; the gate asks for {FUSED_PSNR:g} dB and '
         f'{100 * MASK_AGREEMENT:g} %. torch {torch.__version__}, CPU.'
     )
