@@ -330,6 +330,7 @@ def in_child(work: Callable[[], object]) -> str:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(60)  # a lock that another thread held at the fork would hang it for ever
         try:
             text = repr(work())
         except BaseException as err:
