@@ -94,6 +94,14 @@ def test_pairs_are_not_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / 'sprung').exists()
 
 
+def test_pairs_that_unpack_without_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'tiny.parity.npz'
+    np.savez_compressed(path, mask=np.zeros((1, 64, *SIZE, 64), np.uint8))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(EngineMismatch, match='at most 18'):
+        load_pairs(path, CARD)
+
+
 def test_broken_pairs_are_refused(tmp_path: Path) -> None:
     random = np.random.default_rng(8)
     path = write_pairs(tmp_path / 'tiny.parity.npz')

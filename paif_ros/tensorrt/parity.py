@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from paif_ros.contract import ModelCard
 from paif_ros.engines.base import U8, Engine, Prediction
@@ -25,6 +28,23 @@ MASK_AGREEMENT_INT8 = 0.990
 FUSED_PSNR = 45.0  # dB
 SAME_PSNR = 99.0  # dB, said of pictures without any difference
 MOST_PAIRS = 64
+BYTES_PER_PIXEL = 9  # visible and fused 3 each, thermal, mask, confidence
+EXTRA = 1 << 16  # bytes for names and headers
+# What reading a broken ZIP or a broken array raises.
+BROKEN = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    RuntimeError,  # encrypted, or a compression that there is not
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 CURE = 'make it again with `python -m export.parity_pairs` and copy it beside the model'
 
 
@@ -131,10 +151,10 @@ def load_pairs(path: Path, card: ModelCard) -> tuple[Pair, ...]:
     Raises:
         EngineMismatch: it is broken, or made of other weights or for another size.
     """
+    height, width = card.input_size
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError, EOFError, MemoryError) as err:
+        arrays = _read_arrays(path, MOST_PAIRS * height * width * BYTES_PER_PIXEL)
+    except BROKEN as err:
         text = f'{type(err).__name__}: {err}'
         raise EngineMismatch('parity file', 'an NPZ file', text, path.name, CURE) from err
     count = _check_arrays(path, arrays, card)
@@ -153,6 +173,25 @@ def load_pairs(path: Path, card: ModelCard) -> tuple[Pair, ...]:
         )
         for i in range(count)
     )
+
+
+def _read_arrays(path: Path, limit: int) -> dict[str, Any]:
+    """Read the arrays of an NPZ file without unpickling, which `read_array` does only if told to.
+
+    Args:
+        path: of the file.
+        limit: most bytes that all arrays may have together.
+    """
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+        if size > limit + EXTRA:
+            msg = f'{size} bytes of arrays, at most {limit + EXTRA} are read'
+            raise ValueError(msg)
+        for entry in archive.infolist():
+            with archive.open(entry) as file:
+                arrays[entry.filename.removesuffix('.npy')] = npy.read_array(file)
+    return arrays
 
 
 def _check_arrays(path: Path, arrays: dict[str, Any], card: ModelCard) -> int:
