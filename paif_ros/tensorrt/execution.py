@@ -7,7 +7,6 @@ loading failed half-way or the plan ran for a week.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +41,18 @@ class Buffer:
     host_address: int
     device_address: int
     copied: bool
+
+
+class _Memory:
+    """Bytes at an address, as NumPy asks for them: an array of it copies nothing."""
+
+    def __init__(self, address: int, shape: tuple[int, ...]) -> None:
+        self.__array_interface__ = {
+            'data': (address, False),  # not read-only
+            'shape': shape,
+            'typestr': '|u1',
+            'version': 3,
+        }
 
 
 class Execution:
@@ -141,8 +152,7 @@ class Execution:
         if not self._plan.context.set_tensor_address(name, device):
             text = f'the address of {name} was refused: {self._plan.why()}'
             raise EngineError(self._plan.kind, text)
-        view = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(host)).reshape(shape)
-        return Buffer(view, host, device, copied=not mapped)
+        return Buffer(np.asarray(_Memory(host, shape)), host, device, copied=not mapped)
 
     def _try_graph(self, notice: Callable[[str], None], undo: contextlib.ExitStack) -> None:
         """Capture what a frame takes. Where that fails, its parts are launched one by one."""
