@@ -7,26 +7,32 @@ of ONNX Runtime's own domain are unknown elsewhere).
 
 from __future__ import annotations
 
+from collections import Counter
+
 import onnx
+from onnx import TensorProto
 
 OPSET = 18
 FORBIDDEN = ('CumSum', 'Loop', 'If', 'Scan', 'ScatterND', 'Attention')
 
 
-def broken_rules(model: onnx.ModelProto, layer_norms: int) -> list[str]:  # noqa: PLR0912 - a list of rules
+def broken_rules(  # noqa: PLR0912 - a list of rules
+    model: onnx.ModelProto, layer_norms: int, opset: int = OPSET
+) -> list[str]:
     """Return the rules that a model breaks, as sentences; empty when it keeps them all.
 
     Args:
         model: the exported model.
         layer_norms: LayerNorm modules of the network; each must be one node.
+        opset: what it must have.
     """
     graph = model.graph
     broken = []
     for entry in model.opset_import:
         if entry.domain not in ('', 'ai.onnx'):
             broken.append(f'uses the operator domain {entry.domain!r}')
-        elif entry.version != OPSET:
-            broken.append(f'has opset {entry.version}, not {OPSET}')
+        elif entry.version != opset:
+            broken.append(f'has opset {entry.version}, not {opset}')
     for value in graph.input:
         users = {node.op_type for node in graph.node if value.name in node.input}
         if users != {'Cast'}:
@@ -56,4 +62,58 @@ def broken_rules(model: onnx.ModelProto, layer_norms: int) -> list[str]:  # noqa
                 )
     if any(tensor.external_data for tensor in graph.initializer):
         broken.append('keeps weights in a second file')
+    return broken
+
+
+def computed_in(model: onnx.ModelProto) -> dict[str, Counter[str]]:
+    """Count the nodes of each operator by the type of their first floating input.
+
+    Returns:
+        Such as {'Conv': Counter({'FLOAT16': 60, 'FLOAT': 2})}; nodes over integers are left out,
+        Casts too, which compute nothing.
+    """
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        types[value.name] = value.type.tensor_type.elem_type
+    found: dict[str, Counter[str]] = {}
+    for node in graph.node:
+        kinds = [types.get(name) for name in node.input]
+        floating = [k for k in kinds if k in (TensorProto.FLOAT, TensorProto.FLOAT16)]
+        if floating and node.op_type != 'Cast':
+            name = TensorProto.DataType.Name(floating[0])
+            found.setdefault(node.op_type, Counter())[name] += 1
+    return found
+
+
+# Operators that the mixed model computes in FP32 alone: confidence, rounding, classes, stretch.
+ONLY_FP32 = ('ArgMax', 'Exp', 'ReduceMin', 'Reciprocal', 'Round')
+COLOUR_CONVERSIONS = 2  # 1x1 convolutions of three channels for luma and chroma
+STATISTICS_POOLS = 16  # 2 modalities x 4 means x 2 directions, with variance and covariance
+
+
+def broken_precision(model: onnx.ModelProto, precision: str) -> list[str]:
+    """Return what of a graph is not in the type it must be in, as sentences.
+
+    Args:
+        model: the exported model.
+        precision: 'fp32', 'mixed' or 'safe'.
+    """
+    found = computed_in(model)
+    half = {kind: count['FLOAT16'] for kind, count in found.items() if count['FLOAT16']}
+    if precision == 'fp32':
+        return [f'is to be FP32 and computes {half} in FP16'] if half else []
+    broken = [f'computes {half[kind]} {kind} in FP16' for kind in ONLY_FP32 if kind in half]
+    pools = found.get('AveragePool', Counter())['FLOAT']
+    if pools < STATISTICS_POOLS:
+        broken.append(
+            f'computes {pools} box means in FP32, but variance and covariance take '
+            f'{STATISTICS_POOLS}'
+        )
+    if precision != 'mixed':  # 'safe' has some of them in FP32 on purpose
+        return broken
+    full = found.get('Conv', Counter())['FLOAT'] - COLOUR_CONVERSIONS
+    full += found.get('MatMul', Counter())['FLOAT']
+    if full > 0:
+        broken.append(f'computes {full} convolutions and matrix products in FP32')
     return broken

@@ -1,6 +1,7 @@
 """Turn trained weights into one ONNX file, and prove that it computes the same.
 
     python export/to_onnx.py models/weights/paif_small.safetensors
+    python export/to_onnx.py models/weights/paif_small.safetensors --precision mixed
     python export/to_onnx.py official.pth --config paif_official_b3 --out paif_b3.onnx
 
 Steps: load the weights (strictly), transform the network for deployment and compare it with the
@@ -8,6 +9,10 @@ plain one, export (opset 18, static shape, one file), check the file (onnx.check
 `export/graph_rules.py`), run it in ONNX Runtime and compare it with torch on real pictures. The
 file is written only if everything holds; the exit code is 1 if something does not, 2 on bad
 arguments.
+
+`--precision mixed` writes the form for TensorRT: FP16 where that is harmless and pays, FP32 where
+it is not (models/precision.py). It is compared with FP32 in FP16 arithmetic too, for ONNX Runtime
+on a CPU computes much of it in FP32. On a CPU it is slower than the FP32 file.
 """
 
 from __future__ import annotations
@@ -15,7 +20,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,42 +31,24 @@ import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+from torch import nn  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from export.checks import (  # noqa: E402
+    compare_onnx,
+    compare_precision,
+    compare_transformed,
+    worst_of,
+)
 from export.compact import compact  # noqa: E402
-from export.graph_rules import OPSET, broken_rules  # noqa: E402
+from export.graph_rules import OPSET, broken_precision, broken_rules  # noqa: E402
 from models.checkpoint import CheckpointError, load_paif, sha256  # noqa: E402
-from models.deploy import DeployedPAIF, deploy  # noqa: E402
-from models.paif import PAIF  # noqa: E402
+from models.deploy import deploy  # noqa: E402
+from models.precision import PRECISIONS  # noqa: E402
 from paif_ros import __version__  # noqa: E402
 from paif_ros.contract import CONFIDENCE, INPUTS, OUTPUTS, ModelCard  # noqa: E402
 
 PICTURES = ROOT / 'tests' / 'data' / 'pairs'
-FLOAT_BOUND = 1e-4  # fused luma; logits as part of the largest where that is over 1
-LEVEL_BOUND = (
-    1  # grey levels of the fused picture, parts of 255 of the confidence: one step of rounding
-)
-FLIP_BOUND = 1e-2  # part of the values that may round the other way
-MARGIN_BOUND = 1e-3  # a class may flip only where the two best logits are closer than this
-
-
-@dataclass(frozen=True)
-class Check:
-    """One measured difference and its bound."""
-
-    name: str
-    value: float
-    bound: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the value is a number within the bound."""
-        return self.value <= self.bound
-
-    def __str__(self) -> str:
-        verdict = 'ok  ' if self.passed else 'FAIL'
-        return f'{verdict} {self.name}: {self.value:.3g} (bound {self.bound:g})'
 
 
 def read_pairs(
@@ -94,93 +80,13 @@ def read_pairs(
     return pairs
 
 
-def to_floats(thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Return uint8 [N, H, W] and [N, H, W, 3] as [N, 1, H, W] and [N, 3, H, W] in 0..1."""
-    return thermal[:, None].float() / 255, visible.permute(0, 3, 1, 2).float() / 255
-
-
-@torch.no_grad()
-def compare_transformed(
-    plain: PAIF, deployed: DeployedPAIF, thermal: Tensor, visible: Tensor
-) -> list[Check]:
-    """Compare transformed and plain network on a pair, uint8 [1, H, W] and [1, H, W, 3]."""
-    gray, rgb = to_floats(thermal, visible)
-    fused, logits = plain(gray, rgb)
-    fused_2, _, logits_2 = deployed.compute(gray, rgb)
-    # Float32 rounds in proportion: logits of 20 can't agree to what logits of 1 do.
-    scale = max(1.0, float(logits.abs().max()))
-    return [
-        Check(
-            'transformed against plain, fused luma',
-            float((fused - fused_2).abs().max()),
-            FLOAT_BOUND,
-        ),
-        Check(
-            'transformed against plain, logits (of the largest, if over 1)',
-            float((logits - logits_2).abs().max()) / scale,
-            FLOAT_BOUND,
-        ),
-    ]
-
-
-@torch.no_grad()
-def class_margin(
-    deployed: DeployedPAIF, thermal: Tensor, visible: Tensor, mask: NDArray[np.uint8]
-) -> float:
-    """Return how far below the best logit the classes of `mask` [1, H, W] lie at worst."""
-    logits = deployed.compute(*to_floats(thermal, visible))[2]
-    logits = nn.functional.interpolate(
-        logits, mask.shape[1:], mode='bilinear', align_corners=False
-    )
-    chosen = logits.gather(1, torch.from_numpy(mask).long()[:, None])
-    return float((logits.amax(1, keepdim=True) - chosen).max())
-
-
-def compare_onnx(
-    model: bytes, deployed: DeployedPAIF, thermal: Tensor, visible: Tensor
-) -> list[Check]:
-    """Compare the exported model in ONNX Runtime with the transformed network on one pair."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
-    fused, mask, confidence = session.run(
-        [*OUTPUTS, CONFIDENCE], {'visible': visible.numpy(), 'thermal': thermal.numpy()}
-    )
-    with torch.no_grad():
-        expected, _, sure = (output.numpy() for output in deployed(visible, thermal))
-    levels = np.abs(fused.astype(int) - expected.astype(int))
-    doubt = np.abs(confidence.astype(int) - sure.astype(int))
-    return [
-        Check(
-            'ONNX Runtime against torch, fused picture in grey levels',
-            float(levels.max()),
-            LEVEL_BOUND,
-        ),
-        Check(
-            'ONNX Runtime against torch, part of fused values that differ',
-            float((levels > 0).mean()),
-            FLIP_BOUND,
-        ),
-        Check(
-            'ONNX Runtime against torch, logit margin of its classes',
-            class_margin(deployed, thermal, visible, mask),
-            MARGIN_BOUND,
-        ),
-        Check(
-            'ONNX Runtime against torch, confidence in parts of 255',
-            float(doubt.max()),
-            LEVEL_BOUND,
-        ),
-        Check(
-            'ONNX Runtime against torch, part of confidences that differ',
-            float((doubt > 0).mean()),
-            FLIP_BOUND,
-        ),
-    ]
-
-
 def export_onnx(
-    deployed: nn.Module, size: tuple[int, int], batch: int, metadata: dict[str, str]
+    deployed: nn.Module,
+    size: tuple[int, int],
+    batch: int,
+    metadata: dict[str, str],
+    *,
+    small: bool = True,
 ) -> onnx.ModelProto:
     """Export a module that keeps the contract of exported models.
 
@@ -189,6 +95,7 @@ def export_onnx(
         size: (height, width).
         batch: N.
         metadata: string pairs to put in the file.
+        small: make the file smaller and drop the exporter's notes, such as each node's module.
     """
     height, width = size
     visible = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
@@ -207,7 +114,8 @@ def export_onnx(
             verbose=False,
         )
         model = onnx.load(path)
-    compact(model)
+    if small:
+        compact(model)
     onnx.helper.set_model_props(model, metadata)
     return model
 
@@ -227,8 +135,8 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Export a network; see the module's docstring for the steps and exit codes."""
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -240,12 +148,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         '--size', type=parse_size, default=(480, 640), help='HEIGHTxWIDTH, default 480x640'
     )
+    parser.add_argument(
+        '--precision',
+        choices=sorted(PRECISIONS),
+        default='fp32',
+        help="'mixed' for TensorRT: FP16 with FP32 islands; 'safe': mixed, but the transformer in "
+        'FP32; default fp32',
+    )
     parser.add_argument('--batch', type=int, default=1, help='pairs in a batch, default 1')
     parser.add_argument(
         '--pictures', type=Path, default=PICTURES, help='folder with {vi,ir}/NAME to compare on'
     )
-    args = parser.parse_args(argv)
-    out = args.out or args.weights.with_suffix('.onnx')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Export a network; see the module's docstring for the steps and exit codes."""
+    args = arguments(argv)
+    ending = '' if args.precision == 'fp32' else f'_{args.precision}'
+    out = args.out or args.weights.with_name(f'{args.weights.stem}{ending}.onnx')
 
     bar = tqdm(
         total=6, bar_format='{desc:34s} {n_fmt}/{total_fmt} steps, {elapsed}', file=sys.stderr
@@ -275,30 +196,33 @@ def main(argv: list[str] | None = None) -> int:
         input_size=args.size,
         weights_sha256=sha256(args.weights),
         version=__version__,
+        precision=args.precision,
     )
     step('exporting (about a minute for B3)')
-    model = export_onnx(deployed, args.size, args.batch, card.to_metadata())
+    mixed = deploy(plain, PRECISIONS[args.precision]) if args.precision != 'fp32' else None
+    model = export_onnx(mixed or deployed, args.size, args.batch, card.to_metadata())
     step('checking the graph')
     onnx.checker.check_model(model, full_check=True)
     broken = broken_rules(model, sum(isinstance(m, nn.LayerNorm) for m in deployed.modules()))
+    broken += broken_precision(model, args.precision)
     step('comparing in ONNX Runtime')
     serialized = model.SerializeToString()
     for t, v in tensors:
         repeated = (t.repeat(args.batch, 1, 1), v.repeat(args.batch, 1, 1, 1))
-        checks += compare_onnx(serialized, deployed, *repeated)
+        if mixed is None:
+            checks += compare_onnx(serialized, deployed, *repeated)
+        else:
+            checks += compare_precision(serialized, deployed, mixed, *repeated)
     step('done')
     bar.close()
 
-    worst: dict[str, Check] = {}
-    for check in checks:
-        if check.name not in worst or not check.value <= worst[check.name].value:
-            worst[check.name] = check
+    worst = worst_of(checks)
     print(f'{len(pairs)} real pairs from {args.pictures}, worst of them:')
-    for check in worst.values():
+    for check in worst:
         print(f'  {check}')
     for sentence in broken:
         print(f'  FAIL the graph {sentence}')
-    if broken or not all(check.passed for check in worst.values()):
+    if broken or not all(check.passed for check in worst):
         print(f'not written: {out}', file=sys.stderr)
         return 1
     out.parent.mkdir(parents=True, exist_ok=True)

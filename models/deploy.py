@@ -27,6 +27,9 @@ of
 * A PReLU of one slope is a LeakyReLU, which engines fuse into the convolution before it.
 * Both colour conversions become one 1x1: the chroma of the visible picture as an offset to the
 fused luma.
+
+In mixed precision the heavy parts compute in FP16 and the parts that FP16 would break, or that
+cost nothing, stay in FP32: `models/precision.py` names them, and the casts are explicit here.
 """
 
 from __future__ import annotations
@@ -38,8 +41,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.fusion import EPSILONS, FusionNet, box_mean_pool, channel_statistics, guide_of
+from models.fusion import (
+    EPSILONS,
+    Chain,
+    FusionNet,
+    box_mean_pool,
+    channel_statistics,
+    guide_of,
+)
 from models.operators import (
+    AttentionBlock,
+    ChannelGate,
     DenseBlock,
     DilatedConv,
     Operator,
@@ -47,6 +59,7 @@ from models.operators import (
     SeparableConv,
 )
 from models.paif import PAIF, rgb_to_ycrcb, stretch_image, ycrcb_to_rgb
+from models.precision import FP32, Precision
 from models.segformer import AllMLPDecoder, MixTransformer, SegFormer
 
 
@@ -151,7 +164,22 @@ def fold_norm_after(mix: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return with_weights(mix, *fold_batch_norm(mix.weight, mix.bias, norm))
 
 
-def fold_operator(operator: nn.Module) -> nn.Module:
+class DeployedChannelGate(nn.Module):
+    """Channel attention whose mean over the picture has its own precision."""
+
+    def __init__(self, gate: ChannelGate, precision: Precision) -> None:
+        super().__init__()
+        self.conv = gate.conv
+        self.precision = precision
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the gate [N, C, 1, 1] in 0..1 for `x` [N, C, H, W]."""
+        mean = self.precision.cast('global_mean', x).mean((2, 3)).unsqueeze(1)  # [N, 1, C]
+        gate = torch.sigmoid(self.conv(self.precision.cast('cells', mean)))
+        return gate.transpose(1, 2).unsqueeze(-1)
+
+
+def fold_operator(operator: nn.Module, precision: Precision = FP32) -> nn.Module:
     """Return an operator in its deployment form; the attention blocks have nothing to fold."""
     assert isinstance(operator, Operator)
     block = operator._op
@@ -171,6 +199,8 @@ def fold_operator(operator: nn.Module) -> nn.Module:
             *layers[4:6],
             fold_norm_after(layers[6], layers[7]),
         )
+    if isinstance(block, AttentionBlock) and isinstance(block.se, ChannelGate):
+        block.se = DeployedChannelGate(block.se, precision)
     return block
 
 
@@ -181,8 +211,9 @@ class GuidedMix(nn.Module):
         mix: the trained 1x1 convolution [C, 4C] over [low_1, low_2, high_1, high_2].
     """
 
-    def __init__(self, mix: nn.Conv2d) -> None:
+    def __init__(self, mix: nn.Conv2d, precision: Precision) -> None:
         super().__init__()
+        self.precision = precision
         low_1, low_2, high_1, high_2 = mix.weight[:, :, 0, 0].chunk(4, 1)  # each [C, C]
         w_1, w_2 = low_1 - high_1, low_2 - high_2
         self.covariance_mixes = nn.ModuleList((pointwise(w_1), pointwise(w_2)))
@@ -191,48 +222,68 @@ class GuidedMix(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features [N, C, H, W] to the mix of their bands [N, C, H, W]."""
-        guide = guide_of(features)  # [N, 1, H, W]
-        mean, mean_guide = box_mean_pool(features), box_mean_pool(guide)
-        covariance = box_mean_pool(guide * features) - mean_guide * mean
+        cast = self.precision.cast
+        x = cast('box_statistics', features)
+        guide = guide_of(x)  # [N, 1, H, W]
+        mean, mean_guide = box_mean_pool(x), box_mean_pool(guide)
+        covariance = box_mean_pool(guide * x) - mean_guide * mean
         variance = box_mean_pool(guide * guide) - mean_guide * mean_guide
+        covariance, variance = cast('division', covariance), cast('division', variance)
         mix_1, mix_2 = self.covariance_mixes
-        a = mix_1(covariance / (variance + EPSILONS[0])) + mix_2(
-            covariance / (variance + EPSILONS[1])
+        a = mix_1(cast('filter_mixes', covariance / (variance + EPSILONS[0]))) + mix_2(
+            cast('filter_mixes', covariance / (variance + EPSILONS[1]))
         )
-        b = self.mean_mix(mean) - a * mean_guide
-        y: Tensor = guide * box_mean_pool(a) + (box_mean_pool(b) + self.skip_mix(features))
+        b = self.mean_mix(cast('filter_mixes', mean)) - a * cast('filter_mixes', mean_guide)
+        a, b, guide = (cast('filter_means', t) for t in (a, b, guide))
+        y: Tensor = guide * box_mean_pool(a) + (
+            box_mean_pool(b) + cast('filter_means', self.skip_mix(cast('filter_mixes', features)))
+        )
         return y
 
 
 class DeployedFusion(nn.Module):
     """The fusion network in its deployment form; thermal and luma [N, 1, H, W] to fused luma."""
 
-    def __init__(self, net: FusionNet) -> None:
+    def __init__(self, net: FusionNet, precision: Precision) -> None:
         super().__init__()
+        self.precision = precision
+
+        def cell(chain: Chain) -> nn.Sequential:
+            return nn.Sequential(*(fold_operator(op, precision) for op in chain._ops))
+
         parts = net.decompation
         self.stem_thermal, self.stem_visible = net.stem_1, net.stem_2
         self.mix_thermal, self.mix_visible = (
-            GuidedMix(parts.conv1x1_lf),
-            GuidedMix(parts.conv1x1_hf),
+            GuidedMix(parts.conv1x1_lf, precision),
+            GuidedMix(parts.conv1x1_hf, precision),
         )
-        self.chain_thermal = nn.Sequential(*map(fold_operator, parts.chain._ops))
-        self.chain_visible = nn.Sequential(*map(fold_operator, parts.chain2._ops))
+        self.chain_thermal, self.chain_visible = cell(parts.chain), cell(parts.chain2)
         self.gate = net.spa
-        self.chain = nn.Sequential(*map(fold_operator, net.chain._ops))
+        self.chain = cell(net.chain)
         self.out = net.stem_out
         with_leaky(self)
+        precision.place('stems', self.stem_thermal, self.stem_visible)
+        precision.place('filter_mixes', self.mix_thermal, self.mix_visible)
+        precision.place('cells', self.chain_thermal, self.chain_visible, self.chain)
+        precision.place('tail', self.gate, self.out)
 
     def forward(self, thermal: Tensor, luma: Tensor) -> Tensor:
         """Fuse [N, 1, H, W] in 0..1 with [N, 1, H, W] in 0..1 to [N, 1, H, W] in -1..1."""
-        thermal, visible = self.stem_thermal(thermal), self.stem_visible(luma)
-        a_thermal, a_visible = self.mix_thermal(thermal), self.mix_visible(visible)
-        d_thermal = a_thermal + self.chain_thermal(a_thermal) + thermal
-        d_visible = a_visible + self.chain_visible(a_visible) + visible
+        cast = self.precision.cast
+        thermal = self.stem_thermal(cast('stems', thermal))
+        visible = self.stem_visible(cast('stems', luma))
+        a_thermal, a_visible = (
+            cast('cells', self.mix_thermal(thermal)),
+            cast('cells', self.mix_visible(visible)),
+        )
+        thermal, visible = cast('cells', thermal), cast('cells', visible)
+        d_thermal = cast('tail', a_thermal + self.chain_thermal(a_thermal) + thermal)
+        d_visible = cast('tail', a_visible + self.chain_visible(a_visible) + visible)
         gate = self.gate(
             torch.cat((channel_statistics(d_thermal), channel_statistics(d_visible)), 1)
         )
         mixed = d_visible + gate * (d_thermal - d_visible)
-        y: Tensor = self.out(mixed + self.chain(mixed))
+        y: Tensor = self.out(mixed + cast('tail', self.chain(cast('cells', mixed))))
         return y
 
 
@@ -271,14 +322,23 @@ class DeployedDecoder(nn.Module):
 class DeployedSegFormer(nn.Module):
     """The segmenter in its deployment form: the trained encoder, the folded decoder."""
 
-    def __init__(self, net: SegFormer) -> None:
+    def __init__(self, net: SegFormer, precision: Precision) -> None:
         super().__init__()
+        self.precision = precision
         self.encoder: MixTransformer = net.encoder
         self.decoder = DeployedDecoder(net.decoder)
+        for i in range(1, 5):
+            parts = ('patch_embed', 'block', 'norm')
+            precision.place(f'stage{i}', *(getattr(self.encoder, f'{part}{i}') for part in parts))
+        precision.place('decoder', self.decoder)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a normalised RGB picture [N, 3, H, W] to logits [N, classes, H / 4, W / 4]."""
-        y: Tensor = self.decoder(self.encoder(x))
+        maps = []
+        for i in range(1, 5):
+            x = self.encoder.stage(i, self.precision.cast(f'stage{i}', x))
+            maps.append(x)
+        y: Tensor = self.decoder([self.precision.cast('decoder', x) for x in maps])
         return y
 
 
@@ -300,18 +360,21 @@ class DeployedPAIF(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: PAIF) -> None:
+    def __init__(self, network: PAIF, precision: Precision) -> None:
         super().__init__()
-        self.fusion = DeployedFusion(network.enhance_net)
-        self.segmenter = DeployedSegFormer(network.denoise_net)
+        self.precision = precision
+        self.fusion = DeployedFusion(network.enhance_net, precision)
+        self.segmenter = DeployedSegFormer(network.denoise_net, precision)
         # Columns: what pure red, green and blue add to Y, and to fused RGB beside the fused luma.
         primaries = torch.eye(3).view(3, 3, 1, 1)
         ycrcb = rgb_to_ycrcb(primaries)
         chroma = ycrcb_to_rgb(torch.cat((torch.zeros(3, 1, 1, 1), ycrcb[:, 1:]), 1))
-        self.register_buffer('luma', ycrcb[:, :1].permute(1, 0, 2, 3).contiguous())  # [1, 3, 1, 1]
-        self.register_buffer('offset', chroma.permute(1, 0, 2, 3).contiguous())  # [3, 3, 1, 1]
-        self.register_buffer('scale', 255 / network.std)  # [1, 3, 1, 1]
-        self.register_buffer('shift', network.mean / network.std)
+        cast = precision.cast
+        luma, offset = ycrcb[:, :1].permute(1, 0, 2, 3), chroma.permute(1, 0, 2, 3)
+        self.register_buffer('luma', cast('luma', luma.contiguous()))  # [1, 3, 1, 1]
+        self.register_buffer('offset', cast('recolour', offset.contiguous()))  # [3, 3, 1, 1]
+        self.register_buffer('scale', cast('stretch', 255 / network.std))  # [1, 3, 1, 1]
+        self.register_buffer('shift', cast('stretch', network.mean / network.std))
 
     def compute(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fuse and segment pictures in 0..1.
@@ -324,9 +387,11 @@ class DeployedPAIF(nn.Module):
             Fused luma [N, 1, H, W], fused RGB [N, 3, H, W] in 0..1, logits [N, classes, H / 4, W /
             4].
         """
-        fused = self.fusion(thermal, F.conv2d(visible, self.luma))
-        rgb = (fused + F.conv2d(visible, self.offset)).clamp(0, 1)
-        logits = self.segmenter(stretch_image(rgb) * self.scale - self.shift)
+        cast = self.precision.cast
+        fused = self.fusion(thermal, F.conv2d(cast('luma', visible), self.luma))
+        chroma = F.conv2d(cast('recolour', visible), self.offset)
+        rgb = (cast('recolour', fused) + chroma).clamp(0, 1)
+        logits = self.segmenter(stretch_image(cast('stretch', rgb)) * self.scale - self.shift)
         return fused, rgb, logits
 
     def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -344,9 +409,13 @@ class DeployedPAIF(nn.Module):
         rgb = visible.float().permute(0, 3, 1, 2) * (1 / 255)
         gray = thermal.float().unsqueeze(1) * (1 / 255)
         _, fused, logits = self.compute(gray, rgb)
-        picture = torch.round(fused * 255).permute(0, 2, 3, 1)
-        logits = F.interpolate(logits, rgb.shape[2:], mode='bilinear', align_corners=False)
-        confidence = torch.round(best_probability(logits) * 255)
+        cast = self.precision.cast
+        picture = torch.round(cast('rounding', fused) * 255).permute(0, 2, 3, 1)
+        logits = F.interpolate(
+            cast('resize', logits), rgb.shape[2:], mode='bilinear', align_corners=False
+        )
+        sure = best_probability(cast('confidence', logits))
+        confidence = torch.round(cast('rounding', sure) * 255)
         return (
             picture.to(torch.uint8),
             logits.argmax(1).to(torch.uint8),
@@ -355,8 +424,12 @@ class DeployedPAIF(nn.Module):
 
 
 @torch.no_grad()
-def deploy(network: PAIF) -> DeployedPAIF:
+def deploy(network: PAIF, precision: Precision = FP32) -> DeployedPAIF:
     """Return the deployment form of a trained network, in eval mode; it is left as it is.
+
+    Args:
+        network: the trained network.
+        precision: which parts compute in FP16.
 
     Raises:
         ValueError: the network stretches whole batches, which no exported model does.
@@ -367,4 +440,5 @@ def deploy(network: PAIF) -> DeployedPAIF:
             'a picture must not depend on its neighbours'
         )
         raise ValueError(msg)
-    return DeployedPAIF(copy.deepcopy(network).eval()).eval().requires_grad_(False)
+    deployed = DeployedPAIF(copy.deepcopy(network).eval(), precision)
+    return deployed.eval().requires_grad_(False)

@@ -168,14 +168,18 @@ class MixTransformer(nn.Module):
             setattr(self, f'norm{i}', nn.LayerNorm(dim, eps=NORM_EPS))
             cin, done = dim, done + depth
 
+    def stage(self, i: int, x: Tensor) -> Tensor:
+        """Map what the stage before stage `i` (1 to 4) gave, for 1 the picture, to its own map."""
+        tokens, height, width = getattr(self, f'patch_embed{i}')(x)
+        for block in getattr(self, f'block{i}'):
+            tokens = block(tokens, height, width)
+        return to_map(getattr(self, f'norm{i}')(tokens), height, width)
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map a normalised RGB picture [N, 3, H, W] to four maps, strides 4, 8, 16 and 32."""
         maps = []
         for i in range(1, 5):
-            tokens, height, width = getattr(self, f'patch_embed{i}')(x)
-            for block in getattr(self, f'block{i}'):
-                tokens = block(tokens, height, width)
-            x = to_map(getattr(self, f'norm{i}')(tokens), height, width)
+            x = self.stage(i, x)
             maps.append(x)
         return maps
 

@@ -52,6 +52,7 @@ class ModelCard:
         input_size: (height, width) in pixels.
         weights_sha256: SHA-256 of the weights file in hex.
         version: version of paif_ros that exported it.
+        precision: what the graph computes in, such as 'fp32', 'mixed' or 'int8'.
     """
 
     network: str
@@ -61,10 +62,11 @@ class ModelCard:
     input_size: tuple[int, int]
     weights_sha256: str
     version: str
+    precision: str = 'fp32'
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as the string pairs that ONNX files and engine side files hold."""
-        return {
+        metadata = {
             'contract': CONTRACT_VERSION,
             'network': self.network,
             'variant': self.variant,
@@ -74,6 +76,9 @@ class ModelCard:
             'weights_sha256': self.weights_sha256,
             'version': self.version,
         }
+        if self.precision != 'fp32':  # files from before this key was there are FP32
+            metadata['precision'] = self.precision
+        return metadata
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> ModelCard:
@@ -99,6 +104,7 @@ class ModelCard:
                 input_size=(height, width),
                 weights_sha256=metadata['weights_sha256'],
                 version=metadata['version'],
+                precision=metadata.get('precision', 'fp32'),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as err:  # int() of an infinity
             raise EngineMismatch('metadata', 'readable class and size entries', repr(err)) from err

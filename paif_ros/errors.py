@@ -24,22 +24,26 @@ class ImageFormatError(PaifError):
 
 
 class EngineMismatch(PaifError):  # noqa: N818 - named for what it is, like TypeMismatch
-    """A model file that does not keep the contract of exported models.
+    """A model file that does not keep the contract, or an engine that was built for another case.
 
     Attributes:
-        field: what differs, such as 'input visible dtype'.
-        expected: what the contract asks for.
+        field: what differs, such as 'input visible dtype' or 'library_version'.
+        expected: what the contract, or this machine, asks for.
         found: what the file has.
     """
 
-    def __init__(self, field: str, expected: object, found: object) -> None:
+    def __init__(
+        self,
+        field: str,
+        expected: object,
+        found: object,
+        subject: str = 'model',
+        cure: str = 'export the model again with `python export/to_onnx.py`',
+    ) -> None:
         self.field = field
         self.expected = expected
         self.found = found
-        super().__init__(
-            f'model {field}: expected {expected}, found {found}; '
-            'export the model again with `python export/to_onnx.py`'
-        )
+        super().__init__(f'{subject} {field}: expected {expected}, found {found}; {cure}')
 
 
 class EngineError(PaifError):

@@ -22,7 +22,7 @@ from rclpy.clock import Clock, ClockType
 
 from paif_ros.cameras.intake import Intake
 from paif_ros.cameras.lookout import CameraState, stamp_of
-from paif_ros.engines import make_engine
+from paif_ros.engines import TensorRtOptions, make_engine
 from paif_ros.errors import EngineError, PaifError, ParameterError
 from paif_ros.fusion.pipeline import Pipeline
 from paif_ros.fusion.worker import Worker, WorkerState
@@ -107,7 +107,13 @@ class FusionNode(ManagedNode):
         if registration.mode != 'none':
             calibration = load_calibration(registration.file)
         pipeline = Pipeline(
-            make_engine(engine.backend, values.model_path, engine.threads, engine.provider),
+            make_engine(
+                engine.backend,
+                values.model_path,
+                engine.threads,
+                engine.provider,
+                TensorRtOptions.of(engine),
+            ),
             Registration(registration.mode, calibration),
         )
         self._outputs = OutputTopics(self, self._present, self._notices)

@@ -82,6 +82,10 @@ class EngineParameters:
     backend: str
     provider: str
     threads: int
+    on_mismatch: str
+    workspace_mib: int
+    optimization_level: int
+    cache_dir: str
     timeout: float
     max_failures: int
 

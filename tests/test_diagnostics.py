@@ -60,7 +60,7 @@ def test_keys_are_the_same_in_every_state() -> None:
     fresh, busy = Statistics(), Statistics()
     busy.job_done(receive_pair(busy), times(5 * MS))
     unconfigured = moment(fresh, state='unconfigured', cameras={}, worker=WorkerState())
-    agc = WorkerState(engine=ENGINE, agc=AgcRange(20.0, 30.5, 'degrees'))
+    agc = WorkerState(engine=ENGINE, agc=AgcRange(20.0, 30.5, 'degrees'), progress='40 %')
     told = values(moment(busy, worker=agc))
     assert list(values(unconfigured)) == list(told)
     for source in Source:
@@ -75,6 +75,7 @@ def test_keys_are_the_same_in_every_state() -> None:
     assert (told['thermal.agc.low'], told['thermal.agc.high']) == ('20.00', '30.50')
     assert told['thermal.agc.unit'] == 'degrees'
     assert told['engine.precision'] == 'fp32'
+    assert told['engine.progress'] == '40 %'
     assert float(told['memory_mb']) > 10
 
 

@@ -12,7 +12,7 @@ import tiny_model
 from onnx import TensorProto
 
 from paif_ros.contract import INPUTS, OUTPUTS, TensorSpec, check_tensors
-from paif_ros.engines import make_engine
+from paif_ros.engines import BACKENDS, make_engine
 from paif_ros.engines import onnxruntime as engine_module
 from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
 from paif_ros.errors import EngineError, EngineMismatch
@@ -191,8 +191,13 @@ def test_a_batch_of_any_size_runs_one_pair(tmp_path: Path) -> None:
 def test_unknown_backend_and_ending(tiny: Path) -> None:
     with pytest.raises(EngineError, match='one of auto, onnxruntime'):
         make_engine('tensorrt7', tiny)
-    with pytest.raises(EngineError, match=r'give an \.onnx file'):
-        make_engine('auto', 'model.engine')
+    for backend in BACKENDS:
+        for name in ('model.engine', 'model.plan', 'model.trt'):
+            with pytest.raises(EngineError, match=r'one GPU and one version .*the \.onnx file'):
+                make_engine(backend, name)
+    for backend in ('auto', 'tensorrt', 'tensorrt_rtx'):
+        with pytest.raises(EngineError, match=r'no engine reads \.pt .*give an \.onnx file'):
+            make_engine(backend, 'model.pt')
 
 
 def test_cuda_where_there_is_none(tiny: Path) -> None:

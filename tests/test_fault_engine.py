@@ -233,11 +233,6 @@ def test_fault_16_out_of_memory_at_configure(tiny: Path, tmp_path: Path) -> None
         assert 'configure failed, the node stays unconfigured: onnxruntime: ' in ending.text
 
 
-@pytest.mark.skip(reason='GPU memory: comes with the TensorRT engine of issue 4')
-def test_fault_16_out_of_gpu_memory() -> None:
-    """At configure and at run time."""
-
-
 def test_fault_27_sigint_while_the_model_loads(tmp_path: Path) -> None:
     """The first run belongs to loading, and this model's takes many seconds."""
     model = tiny_model.write(tmp_path / 'slow.onnx', (480, 640), work=1500)

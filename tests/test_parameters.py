@@ -92,7 +92,10 @@ def test_backends_are_those_of_the_engines() -> None:
     [
         ('overlay.alpha', [0.0, 0.5, 1.0], [-0.1, 1.01, 1, '0.5', None, float('nan')]),
         ('sync.queue_size', [1, 10, 1000], [0, 1001, 1.0, True]),
-        ('engine.backend', ['auto', 'onnxruntime'], ['', 'AUTO', 3]),
+        ('engine.backend', ['auto', 'onnxruntime', 'tensorrt_rtx'], ['', 'AUTO', 3]),
+        ('engine.on_mismatch', ['rebuild', 'refuse'], ['', 'ignore']),
+        ('engine.optimization_level', [0, 5], [-1, 6, 3.0]),
+        ('engine.workspace_mib', [0, 500000], [-1, 500001]),
         ('model_path', ['/a/model.onnx', ''], [5]),
         ('thermal.min_span', [0.0, 2.5], [-1.0, 64]),
         ('autostart', [True, False], ['true', 1]),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paif_ros.contract import ModelCard
 from paif_ros.errors import EngineError
+from paif_ros.monitoring.notices import Level
 
 U8 = NDArray[np.uint8]
+Tell = Callable[[Level, str], None]
+"""Takes a sentence on how loading goes, and how severe it is."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class EngineInfo:
         provider: what computes, such as 'CPUExecutionProvider'.
         reason: why this provider was chosen, in words.
         card: the metadata of the model file.
-        precision: of the arithmetic, such as 'fp32'.
+        precision: of the graph that runs, such as 'fp32'; see `ModelCard.precision`.
     """
 
     backend: str
@@ -76,6 +80,41 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free everything. Closing twice, or before loading, does nothing."""
+
+
+@runtime_checkable
+class SlowToLoad(Protocol):
+    """An engine that may take minutes to load, as it builds something first."""
+
+    def attend(self, tell: Tell, stop: Callable[[], bool]) -> None:
+        """Take who wants to know how loading goes. Both are called from the thread that loads.
+
+        Args:
+            tell: takes sentences, at most every few seconds.
+            stop: asked whether to give up, often.
+        """
+
+
+@dataclass(frozen=True)
+class TensorRtOptions:
+    """How TensorRT engines are built and kept, see parameters.yaml.
+
+    Attributes:
+        on_mismatch: 'rebuild' or 'refuse' where the kept engine does not serve here.
+        workspace_mib: memory that a layer may use, in MiB; 0 leaves it to TensorRT.
+        optimization_level: 0 (builds fast) to 5 (searches long).
+        cache_dir: folder of the engines; `~` is the user's home.
+    """
+
+    on_mismatch: str = 'rebuild'
+    workspace_mib: int = 0
+    optimization_level: int = 3
+    cache_dir: str = '~/.cache/paif_ros'
+
+    @classmethod
+    def of(cls, values: object) -> TensorRtOptions:
+        """Take them from the node's parameters, which have the same names."""
+        return cls(**{field.name: getattr(values, field.name) for field in fields(cls)})
 
 
 def check_inputs(backend: str, visible: U8, thermal: U8, size: tuple[int, int]) -> None:

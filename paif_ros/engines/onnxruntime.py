@@ -67,7 +67,7 @@ class OnnxRuntimeEngine:
         except EngineError:
             self.close()
             raise
-        return EngineInfo(BACKEND, used, reason, card)
+        return EngineInfo(BACKEND, used, reason, card, card.precision)
 
     def infer(self, visible: U8, thermal: U8) -> Prediction:
         """Run one pair. See `Engine.infer`.

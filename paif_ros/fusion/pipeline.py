@@ -6,13 +6,13 @@ for (see `degrade`); where the thermal camera does not look, the RGB picture sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import Any
 
-from paif_ros.engines.base import U8, Engine, EngineInfo
+from paif_ros.engines.base import U8, Engine, EngineInfo, SlowToLoad, Tell
 from paif_ros.errors import ImageFormatError
 from paif_ros.fusion.jobs import Job
 from paif_ros.fusion.results import Artist, Result, Scene, Wanted
@@ -87,13 +87,23 @@ class Pipeline:
         """Mean edge correlation of both cameras over a minute, None until it is known."""
         return self._agreement.correlation
 
-    def load(self) -> EngineInfo:
+    def load(
+        self,
+        tell: Tell = lambda _level, _text: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> EngineInfo:
         """Load the engine.
+
+        Args:
+            tell: told how it goes, by engines that take minutes.
+            stop: asked by those whether to give up.
 
         Raises:
             EngineError: the model can't be loaded.
             EngineMismatch: it does not keep the contract.
         """
+        if isinstance(self._engine, SlowToLoad):
+            self._engine.attend(tell, stop)
         info = self._engine.load()
         self._size = info.card.input_size
         self._artist = Artist(info.card.classes)

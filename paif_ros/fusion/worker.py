@@ -36,6 +36,7 @@ class WorkerState:
         flat: answers of one single colour in a row.
         agc: the thermal values that are black and white, None for 8-bit frames.
         agreement: mean edge correlation of both cameras over a minute, None until known.
+        progress: how far loading is, in words; empty once it is over.
     """
 
     engine: EngineInfo | None = None
@@ -45,6 +46,7 @@ class WorkerState:
     flat: int = 0
     agc: AgcRange | None = None
     agreement: float | None = None
+    progress: str = ''
 
 
 class Sink(Protocol):
@@ -99,6 +101,7 @@ class Worker:
         self.last_error = ''
         self.failures_in_a_row = 0
         self._flat_in_a_row = 0
+        self._progress = ''
         self._thread = threading.Thread(target=self._work, name='worker', daemon=True)
         self._thread.start()
 
@@ -117,6 +120,7 @@ class Worker:
             flat=self._flat_in_a_row,
             agc=self._pipeline.agc_range,
             agreement=self._pipeline.agreement,
+            progress=self._progress,
         )
 
     def put(self, job: Job) -> None:
@@ -179,13 +183,19 @@ class Worker:
 
     def _load(self) -> None:
         try:
-            self.engine = self._pipeline.load()
+            self.engine = self._pipeline.load(self._tell, lambda: self._mailbox.closed)
         except PaifError as err:
             self.failure = err
         except Exception as err:  # whatever it is, a node without a network must say so
             text = f'loading failed: {type(err).__name__}: {err}'
             self.failure = EngineError(self._parameters().engine.backend, text)
+        self._progress = ''
         self._loaded.set()
+
+    def _tell(self, level: Level, text: str) -> None:
+        """Say how loading goes: an engine that is built takes minutes, and says so."""
+        self._progress = text
+        self._notices.say(level, text)
 
     def _run(self, session: int, job: Job) -> None:
         """Run a job and count how it ends."""

@@ -231,6 +231,7 @@ def _worker_values(now: Moment) -> Iterator[tuple[str, str]]:
     yield 'engine.backend', engine.backend if engine else ''
     yield 'engine.provider', engine.provider if engine else ''
     yield 'engine.precision', engine.precision if engine else ''
+    yield 'engine.progress', now.worker.progress
     yield 'engine.failures_in_a_row', str(now.worker.failures)
     yield 'engine.busy_s', f'{now.worker.busy / NS:.2f}'
     card = engine.card if engine else None

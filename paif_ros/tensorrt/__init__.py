@@ -1,0 +1,1 @@
+"""Builds, keeps and checks TensorRT engines; importable without TensorRT or CUDA."""

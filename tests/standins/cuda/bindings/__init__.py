@@ -1,0 +1,1 @@
+"""Takes the place of NVIDIA's bindings."""
