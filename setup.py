@@ -22,7 +22,11 @@ setup(
         (f'share/{NAME}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{NAME}/config', sorted(glob('config/*'))),
         (f'share/{NAME}/rviz', sorted(glob('rviz/*.rviz'))),
-        (f'share/{NAME}/models', sorted(glob('models/weights/*.onnx'))),
+        # Each model with the pairs that an engine built of it is compared on.
+        *(
+            (f'share/{NAME}/models', sorted(glob(f'models/weights/*.{kind}')))
+            for kind in ('onnx', 'parity.npz')
+        ),
     ],
     install_requires=['setuptools'],
     zip_safe=False,

@@ -84,7 +84,12 @@ def test_share_files(install: Path) -> None:
         'rviz/fusion.rviz',
     ):
         assert (share / 'paif_ros' / path).is_file(), path
-    models = {path.name for path in ROOT.glob('models/weights/*.onnx')}
+    models = {
+        path.name
+        for kind in ('onnx', 'parity.npz')
+        for path in ROOT.glob(f'models/weights/*.{kind}')
+    }
+    assert 'paif_small.parity.npz' in models
     assert {path.name for path in share.glob('paif_ros/models/*')} == models
 
 

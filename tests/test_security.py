@@ -17,8 +17,8 @@ from paif_ros import pairs
 from paif_ros.contract import MAX_CLASSES, ModelCard
 from paif_ros.errors import CalibrationError, EngineMismatch, ImageFormatError, ParameterError
 from paif_ros.images import codec, compressed
+from paif_ros.registration import calibration
 from paif_ros.registration.alignment import points
-from paif_ros.registration.registration import calibration
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(ROOT.glob('paif_ros/**/*.py'))
