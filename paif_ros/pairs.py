@@ -99,14 +99,16 @@ def _pair(name: object, entry: object, shared: Mapping[str, Value]) -> CameraPai
     return CameraPair(name, tuple(image_remappings(topics)), {**shared, **own})
 
 
-def _named_twice(node: Any) -> str:
+def _named_twice(node: Any, depth: int = 0) -> str:
     """Return the first key that its mapping has twice, which YAML readers swallow, or ''."""
+    if type(node).__name__ != 'MappingNode' or depth > MAX_NESTING:
+        return ''
     seen: set[str] = set()
-    for key, value in getattr(node, 'value', ()) if type(node).__name__ == 'MappingNode' else ():
+    for key, value in node.value:
         if (name := str(key.value)) in seen:
             return name
         seen.add(name)
-        if found := _named_twice(value):
+        if found := _named_twice(value, depth + 1):
             return found
     return ''
 

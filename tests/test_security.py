@@ -125,7 +125,7 @@ NETWORK = {'socket', 'urllib', 'http', 'requests', 'ftplib', 'smtplib', 'asyncio
 PROCESSES = {'subprocess', 'multiprocessing', 'pty', 'ctypes', 'code', 'runpy'}
 RUNS = {'eval', 'exec', 'compile', '__import__', 'breakpoint'}
 SAFE_YAML = {
-    'safe_load', 'safe_dump', 'parse', 'SafeLoader', 'YAMLError', 'AliasEvent',
+    'safe_load', 'safe_dump', 'compose', 'parse', 'SafeLoader', 'YAMLError', 'AliasEvent',
     'CollectionStartEvent', 'CollectionEndEvent',
 }  # fmt: skip
 
