@@ -12,7 +12,7 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1
 BOTH := $(addprefix tests/test_, node.py node_modes.py node_embedding.py lifecycle.py ros_qos.py \
 	calibrate_live.py statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
 	$(wildcard tests/test_fault_*.py)
-KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py demo_run.py dds_images.py)
+KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py node_tensorrt.py demo_run.py dds_images.py)
 # All others: they compute, so they share the cores.
 REST := $(filter-out $(KILTED),$(wildcard tests/test_*.py))
 

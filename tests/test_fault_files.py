@@ -21,7 +21,6 @@ from onnx import TensorProto
 from ros_checks import assert_balanced, assert_clean
 from ros_rig import ROOT, Rig, environment
 
-TENSORRT = 'plans, builds and their cache come with the TensorRT engine of issue 4'
 KILLS = 60
 # A user without root's right to write where no permission says so, in the same user's files.
 PLAIN_USER = ('setpriv', '--bounding-set=-dac_override', '--inh-caps=-all')
@@ -67,11 +66,6 @@ def test_fault_17_the_model_file_changes_on_disk(tmp_path: Path) -> None:
         assert_clean(ending)
         assert_balanced(rig)
         assert ending.text.count('configure failed, the node stays unconfigured') == 6
-
-
-@pytest.mark.skip(reason=TENSORRT)
-def test_fault_17_a_plan_of_another_gpu_or_of_an_older_tensorrt() -> None:
-    """Truncated, of another GPU, of an older TensorRT, of another ONNX file."""
 
 
 CALIBRATION = """
@@ -148,11 +142,6 @@ print(load(path).method)
         subprocess.run(['umount', str(tmp_path)], check=True)
 
 
-@pytest.mark.skip(reason=TENSORRT)
-def test_fault_18_a_full_disk_while_an_engine_is_written() -> None:
-    """On a small tmpfs."""
-
-
 def test_fault_19_two_nodes_load_one_file_at_the_same_time(tmp_path: Path) -> None:
     model = tiny_model.write(tmp_path / 'model.onnx', work=3)
     before = hashlib.sha256(model.read_bytes()).hexdigest()
@@ -189,11 +178,6 @@ def test_fault_19_two_nodes_load_one_file_at_the_same_time(tmp_path: Path) -> No
         assert 'Traceback' not in text
     assert hashlib.sha256(model.read_bytes()).hexdigest() == before
     assert set(os.listdir(tmp_path)) == {'model.onnx', '0.txt', '1.txt'}, 'it writes nothing there'
-
-
-@pytest.mark.skip(reason=TENSORRT)
-def test_fault_19_two_nodes_build_one_engine_at_the_same_time() -> None:
-    """One builds, the other one waits or takes what is there."""
 
 
 def test_fault_20_kill_9_in_the_middle_of_a_write(tmp_path: Path) -> None:
@@ -238,11 +222,6 @@ print(load(path).method)
     assert os.listdir(tmp_path) == ['calibration.yaml']
 
 
-@pytest.mark.skip(reason=TENSORRT)
-def test_fault_20_kill_9_while_an_engine_is_built() -> None:
-    """The next start sees no half-written plan."""
-
-
 def test_fault_21_the_models_folder_and_home_are_read_only(tmp_path: Path) -> None:
     """Also where a process that is root is no longer above permissions."""
     root = os.geteuid() == 0
@@ -271,11 +250,6 @@ def test_fault_21_the_models_folder_and_home_are_read_only(tmp_path: Path) -> No
     finally:
         folder.chmod(0o755)
         home.chmod(0o755)
-
-
-@pytest.mark.skip(reason=TENSORRT)
-def test_fault_21_the_cache_of_engines_is_read_only() -> None:
-    """It builds and runs, and says that the next start builds again."""
 
 
 def test_fault_22_a_model_that_does_not_keep_the_contract(tmp_path: Path, tiny: Path) -> None:

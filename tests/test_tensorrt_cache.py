@@ -195,7 +195,7 @@ FILE_CORRUPTIONS = (
 )  # fmt: skip
 
 
-def test_a_thousand_corruptions_never_give_a_plan(
+def test_fault_17_a_thousand_corruptions_never_give_a_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, 'fsync', lambda _handle: None)  # no power cut here, and a slow disk
@@ -269,7 +269,7 @@ def test_side_files_with_a_checksum_that_fits(cache: Cache, change: Callable, fi
     assert caught.value.field == field
 
 
-def test_a_swapped_pair_of_plans(cache: Cache) -> None:
+def test_fault_17_a_swapped_pair_of_plans(cache: Cache) -> None:
     with cache.lock(OTHER):
         cache.install(OTHER, PLAN[::-1], REPORT)
     first, second = cache.path(PRINT), cache.path(OTHER)
@@ -344,7 +344,7 @@ def in_child(work: Callable[[], object]) -> str:
     return text
 
 
-def test_full_disk_keeps_what_was_there(cache: Cache) -> None:
+def test_fault_18_full_disk_keeps_what_was_there(cache: Cache) -> None:
     before = {path.name: path.read_bytes() for path in cache.folder.iterdir()}
 
     def install() -> str:
@@ -362,7 +362,7 @@ def test_full_disk_keeps_what_was_there(cache: Cache) -> None:
     assert cache.read(PRINT) is not None
 
 
-def test_full_disk_still_gives_an_engine(tmp_path: Path) -> None:
+def test_fault_18_full_disk_still_gives_an_engine(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
 
     def work() -> str:
@@ -389,7 +389,7 @@ def as_nobody(work: Callable[[], object]) -> str:
     return in_child(drop)
 
 
-def test_read_only_cache_gives_its_engine(tmp_path: Path) -> None:
+def test_fault_21_read_only_cache_gives_its_engine(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     first = rig.prepare()
     assert first.path is not None
@@ -407,7 +407,7 @@ def test_read_only_cache_gives_its_engine(tmp_path: Path) -> None:
     assert text == '(True, True)'
 
 
-def test_read_only_cache_without_the_engine(tmp_path: Path) -> None:
+def test_fault_21_read_only_cache_without_the_engine(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.cache = Cache('/proc/paif_ros')  # where not even root can make a folder
     prepared = rig.prepare()
@@ -435,7 +435,7 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize('where', ['build', 'write the plan', 'write the side file'])
-def test_kill_9_leaves_nothing_that_is_used(tmp_path: Path, where: str) -> None:
+def test_fault_20_kill_9_leaves_nothing_that_is_used(tmp_path: Path, where: str) -> None:
     build_rig.make_model(tmp_path)
     process = start(tmp_path, where)
     wait_for(tmp_path / 'hanging')
@@ -453,7 +453,7 @@ def test_kill_9_leaves_nothing_that_is_used(tmp_path: Path, where: str) -> None:
     assert rig.prepare().cached
 
 
-def test_two_builders_at_once_give_one_engine(tmp_path: Path) -> None:
+def test_fault_19_two_builders_at_once_give_one_engine(tmp_path: Path) -> None:
     build_rig.make_model(tmp_path)
     processes = [start(tmp_path, 'slow') for _ in range(3)]
     said = [process.communicate(timeout=120)[0] for process in processes]
