@@ -8,7 +8,8 @@ ARGS ?=
 RUN := .venv/bin/python
 # One thread each: on two cores, torch's second thread only waits for the other processes of a test.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1
-# Tests of the node on a ROS 2 graph, on both distros. They mostly wait, so both run at once.
+# Tests of the node on a ROS 2 graph, on both distros. They mostly wait, so both run at once, and
+# what takes over from the first that ends does the rest.
 BOTH := $(addprefix tests/test_, node.py node_modes.py node_embedding.py lifecycle.py ros_qos.py \
 	calibrate_live.py statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
 	$(wildcard tests/test_fault_*.py)
@@ -23,8 +24,7 @@ demo: .venv/.ready-demo  ## fuse and segment a replayed recording over real ROS 
 
 test: .venv/.ready-dev $(if $(ROS_DISTRO),,.venv-jazzy/.ready-jazzy)  ## all tests on Kilted, those of the node on Jazzy too
 	$(MAKE) lint
-	$(MAKE) --jobs 2 --output-sync=target kilted jazzy
-	$(MAKE) rest
+	$(MAKE) --jobs 2 --output-sync=target kilted jazzy rest
 
 lint: .venv/.ready-dev
 	$(RUN) -m ruff check .
