@@ -38,15 +38,15 @@ from paif_ros.tensorrt.builder import Batches, BuildOptions, build  # noqa: E402
 from paif_ros.tensorrt.cache import DEFAULT, Cache  # noqa: E402
 from paif_ros.tensorrt.files import replace_file  # noqa: E402
 from paif_ros.tensorrt.layers import half_share  # noqa: E402
+from paif_ros.tensorrt.model_file import read_model  # noqa: E402
 from paif_ros.tensorrt.parity import SUFFIX  # noqa: E402
 from paif_ros.tensorrt.prepare import (  # noqa: E402
     ON_MISMATCH,
     REBUILD,
     ParityError,
-    inspect_plan,
     prepare,
-    read_model,
 )
+from paif_ros.tensorrt.trial import inspect_plan  # noqa: E402
 
 DONE, FAILED, WRONG = 0, 1, 2
 WEIGHTS = ('.safetensors', '.pth', '.pt')

@@ -21,7 +21,7 @@ from paif_ros.tensorrt import library
 from paif_ros.tensorrt.builder import Batches, BuildOptions, build
 from paif_ros.tensorrt.layers import half_share, inspect, layer_precisions
 from paif_ros.tensorrt.monitor import EVERY, BuildStopped, Phases, make_monitor
-from paif_ros.tensorrt.prepare import inspect_plan
+from paif_ros.tensorrt.trial import inspect_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY_LAYERS = 12  # nodes of tiny_model

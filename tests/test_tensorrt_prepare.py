@@ -21,9 +21,10 @@ from paif_ros.errors import EngineError, EngineMismatch
 from paif_ros.tensorrt import onnx_file
 from paif_ros.tensorrt.builder import BuildOptions
 from paif_ros.tensorrt.fingerprint import Fingerprint
+from paif_ros.tensorrt.model_file import read_model
 from paif_ros.tensorrt.monitor import BuildStopped
 from paif_ros.tensorrt.parity import Pair, find_pairs, judge, load_pairs
-from paif_ros.tensorrt.prepare import ParityError, Prepared, read_model
+from paif_ros.tensorrt.prepare import ParityError, Prepared
 
 CARD = tiny_model.card(SIZE)
 ROOT = Path(__file__).resolve().parents[1]

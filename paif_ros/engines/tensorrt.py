@@ -26,7 +26,8 @@ from paif_ros.tensorrt.builder import BuildOptions
 from paif_ros.tensorrt.cache import Cache
 from paif_ros.tensorrt.cuda import Cuda, Device
 from paif_ros.tensorrt.execution import Execution
-from paif_ros.tensorrt.prepare import Prepared, prepare, read_model
+from paif_ros.tensorrt.model_file import read_model
+from paif_ros.tensorrt.prepare import Prepared, prepare
 
 DEFAULTS = TensorRtOptions()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +16,19 @@ import numpy as np
 from paif_ros.contract import ModelCard
 from paif_ros.engines.base import Engine
 from paif_ros.errors import EngineError, EngineMismatch
-from paif_ros.tensorrt import library, onnx_file, preflight
-from paif_ros.tensorrt.builder import BuildOptions, Built, Progress, build
+from paif_ros.tensorrt import library, preflight
+from paif_ros.tensorrt.builder import BuildOptions, Progress
 from paif_ros.tensorrt.cache import Cache, Kept
 from paif_ros.tensorrt.fingerprint import ENGINE, Fingerprint
-from paif_ros.tensorrt.layers import half_share, inspect, layer_precisions
-from paif_ros.tensorrt.messages import make_logger
-from paif_ros.tensorrt.monitor import BuildStopped
-from paif_ros.tensorrt.parity import Pair, find_pairs, judge
+from paif_ros.tensorrt.model_file import Model, read_model, with_safer_forms
+from paif_ros.tensorrt.parity import Pair, find_pairs
+from paif_ros.tensorrt.trial import Surroundings, try_out
 
 if TYPE_CHECKING:
     from paif_ros.tensorrt.cuda import Device
 
 REBUILD, REFUSE = 'rebuild', 'refuse'
 ON_MISMATCH = (REBUILD, REFUSE)
-# What models are exported for: each has more modules in FP32 than the one before it.
-SAFER = ('int8', 'mixed', 'safe', 'fp32')
-LEAST_OF_ASKED = 0.5  # part of the FP16 that was asked for, below which the engine is only slow
 
 
 class ParityError(EngineError):
@@ -45,26 +41,6 @@ class ParityError(EngineError):
     def __init__(self, kind: str, reason: str, report: dict[str, Any]) -> None:
         self.report = report
         super().__init__(kind, reason)
-
-
-@dataclass(frozen=True)
-class Model:
-    """An ONNX file.
-
-    Attributes:
-        path: where it is.
-        data: its bytes.
-        card: its metadata.
-    """
-
-    path: Path
-    data: bytes
-    card: ModelCard
-
-    @property
-    def title(self) -> str:
-        """Name that stays the same when it is exported again: engines of it are its engines."""
-        return f'{self.card.network} {self.card.variant} {self.card.precision}'
 
 
 @dataclass(frozen=True)
@@ -88,52 +64,6 @@ class Prepared:
     path: Path | None
     cached: bool
     report: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What an engine is built with.
-
-    Attributes:
-        module: the library.
-        device: the GPU.
-        options: how to build.
-        notice: told in sentences what happens.
-        run: loads a plan as an engine, on the thread that calls.
-        progress: see `builder.build`.
-        stop: asked whether to give up.
-    """
-
-    module: Any
-    device: Device
-    options: BuildOptions
-    notice: Callable[[str], None]
-    run: Callable[[bytes], Engine]
-    progress: Progress
-    stop: Callable[[], bool]
-
-
-def read_model(path: Path | str) -> Model:
-    """Read an ONNX file.
-
-    Raises:
-        EngineError: there is none, or it can't be read.
-        EngineMismatch: it is not one of ours.
-    """
-    path = Path(path)
-    if path.suffix in ('.plan', '.engine', '.trt'):
-        raise EngineError(
-            'tensorrt',
-            f'{str(path)!r} is an engine, which serves one GPU and one TensorRT, and is code: '
-            'give the .onnx file that it was built of; engines are built and kept by themselves',
-        )
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise EngineError(
-            'tensorrt', f'can not read {str(path)!r} ({err.strerror}); set model_path to another'
-        ) from err
-    return Model(path, data, onnx_file.read(data).card())
 
 
 def prepare(  # noqa: PLR0917 - as the engine and the script call it
@@ -193,7 +123,7 @@ def prepare(  # noqa: PLR0917 - as the engine and the script call it
             kept, _ = _look(cache, wanted, model)
             if kept is not None:
                 return _from_cache(kept, model, cache, wanted)
-        attempts = _attempts(model)
+        attempts = with_safer_forms(model)
         tried = _digest(attempts, pairs)
         refusal = None if again else cache.recall_refusal(wanted, tried)
         if refusal is not None:
@@ -261,7 +191,7 @@ def _build_and_keep(
                 f'refused: {tried[-1]}; trying a safer one, {attempt.path.name} in '
                 f'{attempt.card.precision}'
             )
-        plan, reason, entry = _try(attempt, pairs, around, cache)
+        plan, reason, entry = try_out(attempt, pairs, around, cache)
         report['attempts'].append(entry)
         if plan is not None:
             report['precision'] = attempt.card.precision
@@ -288,21 +218,6 @@ def _way_out(model: Model, around: Surroundings) -> str:
     )
 
 
-def _attempts(model: Model) -> list[Model]:
-    """Return the model and the safer forms of it that lie beside it, fastest first."""
-    found = []
-    for path in sorted(model.path.parent.glob('*.onnx')):
-        try:
-            other = read_model(path)
-        except (EngineError, EngineMismatch):
-            continue  # not one of ours
-        # Everything but the precision is the same: weights, size, classes.
-        same = replace(other.card, precision=model.card.precision) == model.card
-        if same and _safety(other.card) > _safety(model.card):
-            found.append(other)
-    return [model, *sorted(found, key=lambda other: _safety(other.card))]
-
-
 def _digest(attempts: list[Model], pairs: tuple[Pair, ...]) -> str:
     """Return a digest of everything that decides whether an engine agrees with FP32."""
     digest = hashlib.sha256()
@@ -312,88 +227,6 @@ def _digest(attempts: list[Model], pairs: tuple[Pair, ...]) -> str:
         for array in (pair.visible, pair.thermal, pair.expected.fused, pair.expected.mask):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _safety(card: ModelCard) -> int:
-    """Return how much of a model is in FP32: more is slower, and less can go wrong."""
-    return SAFER.index(card.precision) if card.precision in SAFER else 0
-
-
-def _try(
-    model: Model, pairs: tuple[Pair, ...], around: Surroundings, cache: Cache | None
-) -> tuple[bytes | None, str, dict[str, Any]]:
-    """Build one file and compare it. Returns its plan or None, why not, and its report."""
-    entry: dict[str, Any] = {'file': model.path.name, 'precision': model.card.precision}
-    options = _with_timing_cache(around.options, cache, around)
-    try:
-        built = build(model.data, options, around.module, around.progress, around.stop)
-        entry['seconds'] = round(built.seconds, 1)
-        entry['plan_bytes'] = len(built.plan)
-        entry['warnings'] = list(built.warnings)
-        entry['layers'] = _layers(built, around)
-        engine = around.run(built.plan)
-        try:
-            verdict = judge(engine, pairs, int8=model.card.precision == 'int8')
-        finally:
-            engine.close()
-    except BuildStopped:
-        raise
-    except EngineError as err:  # it can't be built or run; a safer form perhaps can
-        entry['error'] = err.reason
-        return None, err.reason, entry
-    entry['parity'] = verdict.to_dict()
-    if not verdict.passed:
-        return None, str(verdict), entry
-    around.notice(f'{model.path.name} in {model.card.precision}: {verdict}')
-    return built.plan, '', entry
-
-
-def _layers(built: Built, around: Surroundings) -> dict[str, Any]:
-    """Compare the layers' types with what the file asks for; never a reason to refuse."""
-    counts = inspect_plan(built.plan, around.module)
-    if counts is None:
-        return {'asked': built.asked, 'found': 'not measured'}
-    asked, found = half_share(built.asked), half_share(counts)
-    found_enough = asked is None or found is None or found >= LEAST_OF_ASKED * asked
-    if asked and found is not None and not found_enough:
-        around.notice(
-            f'the file asks for {asked:.0%} of its layers in FP16, the engine has {found:.0%}: it '
-            'is right, but slower than it could be; try a newer TensorRT'
-        )
-    return {
-        'asked': built.asked,
-        'found': counts,
-        'asked_fp16': asked,
-        'found_fp16': found,
-        'enough_fp16': found_enough,
-    }
-
-
-def inspect_plan(plan: bytes, module: Any) -> dict[str, int] | None:
-    """Count a plan's layers by type; None where it can't be loaded, as without a GPU."""
-    logger = make_logger(module)
-    runtime = module.Runtime(logger)
-    engine = runtime.deserialize_cuda_engine(plan) if runtime is not None else None
-    if engine is None:
-        return None
-    try:
-        return layer_precisions(inspect(engine, module))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _with_timing_cache(
-    options: BuildOptions, cache: Cache | None, around: Surroundings
-) -> BuildOptions:
-    """Keep what TensorRT measures beside the engines, unless another file is named."""
-    if options.timing_cache is not None or cache is None:
-        return options
-    parts = (
-        library.kind_of(around.module),
-        library.version_text(around.module),
-        around.device.compute_capability,
-    )
-    return replace(options, timing_cache=cache.folder / f'timing-{"-".join(parts)}.bin')
 
 
 def _keep(
