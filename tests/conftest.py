@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +17,23 @@ if str(ROOT) not in sys.path:  # plain `pytest` does not put it there
 import tiny_model
 from what_ran import pytest_terminal_summary
 
-__all__ = ['pytest_terminal_summary', 'tiny']
+__all__ = ['context', 'pytest_terminal_summary', 'tiny']
 
 
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 64x48 model."""
     return tiny_model.write(tmp_path_factory.mktemp('model') / 'tiny.onnx')
+
+
+@pytest.fixture
+def context() -> Iterator[Any]:
+    """A ROS context of the test's own, on a graph of our own."""
+    import rclpy
+    from ros_rig import environment
+
+    os.environ.update(environment())
+    context = rclpy.context.Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.shutdown(context=context)

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +22,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_checks import PERIOD, START, assert_balanced, assert_clean, camera_pair, send
-from ros_rig import Rig, environment, image
+from ros_rig import Rig, image
 
 from paif_ros.node import FusionNode
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 CYCLES, SETTLED = 1000, 50  # growth is measured after the first 50
 MEBIBYTE = 2**20
-
-
-@pytest.fixture
-def context() -> Iterator[Context]:
-    os.environ.update(environment())
-    context = Context()
-    rclpy.init(context=context)
-    yield context
-    rclpy.shutdown(context=context)
 
 
 def make(context: Context, model: Path | str, **parameters: object) -> FusionNode:

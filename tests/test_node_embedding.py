@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,22 +20,13 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from ros_checks import camera_pair
-from ros_rig import environment, image
+from ros_rig import image
 from sensor_msgs.msg import Image
 
 from paif_ros.errors import ParameterError
 from paif_ros.node import FusionNode
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-@pytest.fixture
-def context() -> Iterator[Context]:
-    os.environ.update(environment())
-    context = Context()
-    rclpy.init(context=context)
-    yield context
-    rclpy.shutdown(context=context)
 
 
 def make(context: Context, values: dict[str, object], *arguments: str) -> FusionNode:
