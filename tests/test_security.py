@@ -75,7 +75,7 @@ def on_the_graph(tiny: Path, **parameters: str) -> dict[str, set[str]]:
             found.append(look())
             return found[-1] == found[-2] and '/fusion/validity' in found[-1]['publish']
 
-        rig.until(settled)
+        rig.until(settled, 60.0)  # of two distros at once, discovery takes its time
         return found[-1]
 
 
