@@ -67,13 +67,13 @@ def on_the_graph(tiny: Path, **parameters: str) -> dict[str, set[str]]:
                 'request': names(rig.node.get_client_names_and_types_by_node),
             }
 
-        found: list[dict[str, set[str]]] = [{}]
+        found: list[dict[str, set[str]]] = [{}, {}]
 
         def settled() -> bool:
-            """Whether the graph, which comes bit by bit, has not changed for half a second."""
+            """Whether the graph, which comes bit by bit, has not changed for a second."""
             rig.spin(0.5)
             found.append(look())
-            return found[-1] == found[-2] and '/fusion/validity' in found[-1]['publish']
+            return found[-1] == found[-2] == found[-3] and '/fusion/validity' in found[-1]['publish']
 
         rig.until(settled, 60.0)  # of two distros at once, discovery takes its time
         return found[-1]
