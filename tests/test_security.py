@@ -73,7 +73,8 @@ def on_the_graph(tiny: Path, **parameters: str) -> dict[str, set[str]]:
             """Whether the graph, which comes bit by bit, has not changed for a second."""
             rig.spin(0.5)
             found.append(look())
-            return found[-1] == found[-2] == found[-3] and '/fusion/validity' in found[-1]['publish']
+            still = found[-1] == found[-2] == found[-3]
+            return still and '/fusion/validity' in found[-1]['publish']
 
         rig.until(settled, 60.0)  # of two distros at once, discovery takes its time
         return found[-1]
