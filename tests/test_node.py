@@ -243,14 +243,22 @@ def test_overlay_work_needs_a_subscriber(tiny: Path, monkeypatch: pytest.MonkeyP
                 executor.spin_once(timeout_sec=0.05)
 
         def play(numbers: range) -> None:
+            """Send pairs, each when the one before has come back."""
             for number in numbers:
                 color, heat = camera_pair(number)
+                before, end = len(got['mask']), time.monotonic() + 10
                 visible.publish(image(color, START + number * PERIOD, 'rgb'))
                 thermal.publish(image(heat, START + number * PERIOD, 'thermal'))
-                spin(0.1)
+                while len(got['mask']) == before and time.monotonic() < end:
+                    spin(0.05)
             spin(0.3)
 
         listen('mask')
+        end = time.monotonic() + 10
+        while visible.get_subscription_count() + thermal.get_subscription_count() < 2:
+            assert time.monotonic() < end
+            spin(0.05)
+        spin(0.3)
         monkeypatch.setattr('paif_ros.fusion.results.overlay', counted)
         play(range(3))
         assert (len(got['mask']), len(drawn)) == (3, 0)
