@@ -204,7 +204,7 @@ class FusionNode(ManagedNode):
         self._deactivate()
         if self._worker is not None:
             self._idle_worker = WorkerState(engine=self._worker.engine)  # for the last words
-            if not self._worker.stop(0.0):
+            if not self._worker.stop(END_SECONDS):  # at once, unless it is in native code
                 self._stuck.append(self._worker)
             self._worker = None
         if self._outputs is not None:
