@@ -138,8 +138,7 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def registration(path: str) -> dict[str, str]:
     """Return the parameters for a calibration file, by what it holds."""
-    known = load(path)  # a wrong file is said before anything starts
-    mode = 'homography' if known.homography is not None else 'extrinsics'
+    mode = load(path).mode  # a wrong file is said before anything starts
     return {'registration.mode': mode, 'registration.file': str(Path(path).resolve())}
 
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from paif_ros.errors import PaifError
 from paif_ros.registration.alignment.arguments import (
     FAILED,
@@ -181,13 +179,11 @@ def _estimate(args: argparse.Namespace, scenes: Any) -> Any:
 
 def _agreement(pairs: list[tuple[Any, Any]], warp: Any) -> list[str]:
     """Return how well the edges agree now, and a warning where they do not."""
-    from paif_ros.registration.edges import MIN_CORRELATION, edge_correlation
+    from paif_ros.registration.edges import MIN_CORRELATION, mean_correlation
 
-    found = [edge_correlation(v, warp.apply(t), warp.valid) for v, t in pairs]
-    values = [value for value in found if value is not None]
-    if not values:
+    mean = mean_correlation([(v, warp.apply(t)) for v, t in pairs], warp.valid)
+    if mean is None:
         return ['no edges to compare in these pictures']
-    mean = float(np.mean(values))
     words = f'edges agree with a correlation of {mean:.2f}'
     if mean < MIN_CORRELATION:
         words += f', under {MIN_CORRELATION}: look at the picture, this may be wrong'

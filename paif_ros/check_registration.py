@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +100,7 @@ def _chosen(args: argparse.Namespace) -> tuple[Calibration | None, str]:
         check_picture(args.overlay)
     check_scenes(args)
     calibration = load(args.file) if args.file is not None else None
-    mode = args.mode
-    if mode is None:
-        mode = 'none'
-        if calibration is not None:
-            mode = 'homography' if calibration.homography is not None else 'extrinsics'
+    mode = args.mode or (calibration.mode if calibration is not None else 'none')
     if args.plane_depth and mode != 'extrinsics':
         has = calibration is not None and calibration.rotation is not None
         raise InputError(
@@ -148,7 +143,9 @@ def _run(
     ]
     if warp is None:
         return _judge(args, scenes, plain, None)
-    before = _correlation(plain, None)
+    from paif_ros.registration.edges import mean_correlation
+
+    before = mean_correlation(plain)
     print(f'edge correlation without registration {_words(before)}')
     warped = [(visible, warp.apply(thermal)) for visible, thermal in scenes.pairs]
     return _judge(args, scenes, warped, warp)
@@ -160,10 +157,10 @@ def _judge(
     """Print what is measured, and return whether the pictures lie on each other."""
     from paif_ros.registration.alignment.fit import largest_residual
     from paif_ros.registration.alignment.patches import match
-    from paif_ros.registration.edges import MIN_CORRELATION, edge_shift
+    from paif_ros.registration.edges import MIN_CORRELATION, edge_shift, mean_correlation
 
     valid = None if warp is None else warp.valid
-    agreement = _correlation(pairs, valid)
+    agreement = mean_correlation(pairs, valid)
     print(f'edge correlation {_words(agreement)} (registered is {MIN_CORRELATION} or more)')
     patches = match(pairs, np.eye(3), valid=valid)
     sure = int(patches.sure.sum())
@@ -184,14 +181,6 @@ def _judge(
     good = agreement >= MIN_CORRELATION and residual.median <= limit
     print('REGISTERED' if good else 'NOT REGISTERED: calibrate, see docs/registration.md')
     return good
-
-
-def _correlation(pairs: Sequence[tuple[Any, Any]], valid: Any) -> float | None:
-    from paif_ros.registration.edges import edge_correlation
-
-    found = [edge_correlation(visible, thermal, valid) for visible, thermal in pairs]
-    values = [value for value in found if value is not None]
-    return float(np.mean(values)) if values else None
 
 
 def _words(value: float | None) -> str:

@@ -21,11 +21,12 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 
 from paif_ros.cameras.intake import Intake
-from paif_ros.cameras.lookout import CameraState, stamp_of
+from paif_ros.cameras.lookout import CameraState
 from paif_ros.engines import TensorRtOptions, make_engine
 from paif_ros.errors import EngineError, PaifError, ParameterError
 from paif_ros.fusion.pipeline import Pipeline
 from paif_ros.fusion.worker import Worker, WorkerState
+from paif_ros.images.messages import stamp_of
 from paif_ros.monitoring.accounting import DropReason, Source
 from paif_ros.monitoring.diagnostics import Moment
 from paif_ros.monitoring.notices import Level

@@ -12,10 +12,10 @@ from dataclasses import replace
 from time import monotonic_ns
 from typing import Any
 
-from paif_ros.cameras.lookout import NS, CameraState, Lookout, stamp_of
+from paif_ros.cameras.lookout import CameraState, Lookout
 from paif_ros.errors import ImageFormatError
 from paif_ros.fusion.jobs import Capture, Job
-from paif_ros.images import codec, compressed
+from paif_ros.images.messages import NS, reader_of, stamp_of
 from paif_ros.monitoring.accounting import Counts, DropReason, Source
 from paif_ros.monitoring.notices import Level, Notices
 from paif_ros.monitoring.statistics import Statistics
@@ -89,7 +89,7 @@ class Intake:
         self._follow_parameters()
         self._statistics.frame_received(source, stamp_age)
         try:
-            (compressed if hasattr(message, 'format') else codec).check(message)
+            reader_of(message).check(message)
         except ImageFormatError as err:  # here, so that it takes no good frame's partner or place
             self._statistics.frame_dropped(source, DropReason.MALFORMED)
             text = f'{source} image dropped: {err}'

@@ -13,12 +13,11 @@ from typing import Any
 
 from paif_ros.cameras.freeze import FreezeDetector
 from paif_ros.cameras.watch import CameraWatch
-from paif_ros.images import codec, compressed
+from paif_ros.images.messages import NS, is_compressed, is_false_colour
 from paif_ros.monitoring.accounting import Source
 from paif_ros.monitoring.notices import Level, Notices
 from paif_ros.sync.skews import clock_difference
 
-NS = 10**9
 MINUTE = 60.0
 ALIKE = 0.02  # part by which two aspect ratios may differ
 APART_NS = NS // 10  # clocks further apart than this make pairs of the wrong frames
@@ -54,18 +53,6 @@ class CameraState:
     def at_rest(self) -> CameraState:
         """The same while nobody looks at the camera: only the counts still hold."""
         return replace(self, silent=0, stopped=False, losing='', waiting=0, frozen=0)
-
-
-def stamp_of(message: Any) -> int:
-    """Return the stamp of a message's header in ns."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * NS + int(stamp.nanosec)
-
-
-def _coloured(message: Any) -> bool:
-    if hasattr(message, 'format'):
-        return compressed.is_false_colour(message)
-    return codec.is_false_colour(message.encoding)
 
 
 class Lookout:
@@ -231,7 +218,7 @@ class Lookout:
 
     def _say_format(self, source: Source, message: Any) -> None:
         """Say when a camera begins to send something else than before."""
-        if hasattr(message, 'format'):
+        if is_compressed(message):
             kind = message.format
         else:
             kind = f'{message.width}x{message.height} {message.encoding}'
@@ -243,7 +230,7 @@ class Lookout:
         if before is not None:
             text = f'{source} images are {kind} from now on, they were {before}'
             self._notices.now_and_then(Level.INFO, f'format.{source}', text)
-        if source is Source.THERMAL and _coloured(message):
+        if source is Source.THERMAL and is_false_colour(message):
             self._notices.once(
                 Level.WARN,
                 'false_colour',

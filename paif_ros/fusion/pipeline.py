@@ -1,7 +1,7 @@
 """The hot path of one job, without ROS: messages in, the wanted pictures out.
 
 codec -> thermal range -> registration -> engine -> results. A camera that has stopped is stood in
-for (see `degrade`); where the thermal camera does not look, the RGB picture stays as it is.
+for (see `stand_in`); where the thermal camera does not look, the RGB picture stays as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from paif_ros.errors import ImageFormatError
 from paif_ros.fusion.jobs import Job
 from paif_ros.fusion.results import Artist, Result, Scene, Wanted
 from paif_ros.fusion.stand_in import stand_in_thermal, stand_in_visible
-from paif_ros.images import codec, compressed
+from paif_ros.images.messages import reader_of
 from paif_ros.parameters import OverlayParameters, Parameters
 from paif_ros.pictures.drawing import is_flat, resize_picture
 from paif_ros.registration.agreement import Agreement
@@ -195,17 +195,12 @@ def _decode(job: Job) -> tuple[U8 | None, Any]:
     if job.visible is not None:
         message = job.visible.payload.message
         with _camera('visible'):
-            color = _reader(message).decode_visible(message)
+            color = reader_of(message).decode_visible(message)
     if job.thermal is not None:
         message = job.thermal.payload.message
         with _camera('thermal'):
-            raw = _reader(message).decode_thermal(message)
+            raw = reader_of(message).decode_thermal(message)
     return color, raw
-
-
-def _reader(message: Any) -> Any:
-    """Return the module that reads a message: a CompressedImage has a format, an Image has not."""
-    return compressed if hasattr(message, 'format') else codec
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
-from paif_ros.cameras.lookout import APART_NS, NS, CameraState
+from paif_ros.cameras.lookout import APART_NS, CameraState
 from paif_ros.fusion.worker import WorkerState
+from paif_ros.images.messages import NS
 from paif_ros.monitoring.accounting import DropReason, JobKind, Source
 from paif_ros.monitoring.statistics import Snapshot
 from paif_ros.parameters import Parameters

@@ -80,6 +80,11 @@ class Calibration:
     residual_px: float | None = None
     date: str = ''
 
+    @property
+    def mode(self) -> str:
+        """The registration.mode that it is for: 'homography' where it holds one."""
+        return 'homography' if self.homography is not None else 'extrinsics'
+
     def __post_init__(self) -> None:
         def put(name: str, convert: Callable[[str, Any], Any]) -> None:
             value = getattr(self, name)

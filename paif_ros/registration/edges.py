@@ -7,6 +7,7 @@ vector of doubled angle; its length says how much stronger than its surroundings
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,18 @@ def edge_correlation(visible: U8, thermal: U8, valid: U8 | None = None) -> float
     energy = float(np.sqrt(np.vdot(left, left) * np.vdot(right, right)))
     # Both pictures need some edges: one pixel in a thousand of full strength.
     return float(np.vdot(left, right)) / energy if energy > 1e-3 * len(left) else None
+
+
+def mean_correlation(pairs: Iterable[tuple[U8, U8]], valid: U8 | None = None) -> float | None:
+    """Return the mean `edge_correlation` of several pairs; None where none has one.
+
+    Args:
+        pairs: visible uint8 [H, W, 3] RGB and thermal uint8 [H, W] of each, warped to it.
+        valid: uint8 [H, W], not 0 where the thermal camera sees; None is everywhere.
+    """
+    found = [edge_correlation(visible, thermal, valid) for visible, thermal in pairs]
+    values = [value for value in found if value is not None]
+    return float(np.mean(values)) if values else None
 
 
 def edge_shift(

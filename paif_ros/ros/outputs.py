@@ -58,7 +58,7 @@ PICTURES = {
     'validity': Topic('~/validity', 'mono8'),
 }
 
-# Without event handlers, see `ros_inputs.QUIET`.
+# Without event handlers, see `inputs.QUIET`.
 QUIET = PublisherEventCallbacks(use_default_callbacks=False)
 
 Outgoing = tuple[Any, Any]  # a publisher and a message for it

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from paif_ros.errors import ImageFormatError
+from paif_ros.images.messages import stamp_of
 from paif_ros.monitoring.accounting import Source
 from paif_ros.registration.alignment.refusal import InputError
 from paif_ros.registration.alignment.scenes import (
@@ -15,7 +16,6 @@ from paif_ros.registration.alignment.scenes import (
     decode,
     info_topic,
     read_lens,
-    stamp_of,
 )
 from paif_ros.registration.intrinsics import Intrinsics
 

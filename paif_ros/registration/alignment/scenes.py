@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paif_ros.errors import CalibrationError, ImageFormatError
-from paif_ros.images import codec, compressed
+from paif_ros.images.messages import reader_of, stamp_of
 from paif_ros.monitoring.accounting import Source
 from paif_ros.registration.alignment.refusal import InputError
 from paif_ros.registration.intrinsics import Intrinsics, Size, intrinsics_from_camera_info
@@ -210,19 +210,13 @@ class Collector:
         )
 
 
-def stamp_of(message: Any) -> int:
-    """Return the stamp of a message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
 def decode(source: Source, message: Any) -> U8:
     """Return the picture of an Image or CompressedImage, RGB or 8 bit thermal.
 
     Raises:
         ImageFormatError: it can't be read.
     """
-    reader = compressed if hasattr(message, 'format') else codec
+    reader = reader_of(message)
     if source is Source.VISIBLE:
         return reader.decode_visible(message)
     return to_grey(reader.decode_thermal(message))
