@@ -28,12 +28,12 @@ class PAIFConfig:
         variant: name of this configuration.
         genotype: operators of the fusion network's cells.
         channels: width of the fusion network.
-        backbone: 'mit_b0' to 'mit_b5'.
+        backbone: 'mit_nano', or 'mit_b0' to 'mit_b5'.
         embedding: width of SegFormer's decoder.
         classes: labels of the mask.
         stretch: 'image' stretches each picture of a batch by itself before segmentation; 'batch'
             stretches the whole batch by one range as the official code does.
-        box: 'pool' or 'cumsum' (official), how the guided filter takes its means.
+        box: 'conv', 'pool' or 'cumsum' (official), how the guided filter takes its means.
     """
 
     variant: str
@@ -43,7 +43,7 @@ class PAIFConfig:
     embedding: int
     classes: tuple[ClassLabel, ...]
     stretch: str = 'image'
-    box: str = 'pool'
+    box: str = 'conv'
 
     def official(self) -> PAIFConfig:
         """Return this configuration in parity mode: computed as the official code computes it."""

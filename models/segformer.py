@@ -29,6 +29,8 @@ class MiTConfig:
 
 
 BACKBONES = {
+    # Half as wide as B0, our choice: for robots without a GPU.
+    'mit_nano': MiTConfig((16, 32, 80, 128), (2, 2, 2, 2)),
     'mit_b0': MiTConfig((32, 64, 160, 256), (2, 2, 2, 2)),
     'mit_b1': MiTConfig((64, 128, 320, 512), (2, 2, 2, 2)),
     'mit_b2': MiTConfig((64, 128, 320, 512), (3, 4, 6, 3)),
