@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from models.losses import IGNORE, fusion_target
+from models.losses import IGNORE, thermal_weight
+from models.paif import rgb_to_ycrcb
 from paif_ros.thermal.agc import Agc, ThermalConfig
 from scenes import CONDITIONS, Scene, SceneConfig
 
@@ -207,20 +208,38 @@ class Batch:
     Attributes:
         thermal: float32 [N, 1, H, W] in 0..1.
         visible: float32 [N, 3, H, W] RGB in 0..1.
-        target: float32 [N, 1, H, W] in 0..1, what fusion is trained towards.
+        weight: float32 [N, 1, H, W] in 0..1, share of the thermal picture in what fusion is
+            trained towards.
         label: int64 [N, H, W], 255 ignored.
     """
 
     thermal: Tensor
     visible: Tensor
-    target: Tensor
+    weight: Tensor
     label: Tensor
+
+    @property
+    def target(self) -> Tensor:
+        """What fusion is trained towards, float32 [N, 1, H, W] in 0..1."""
+        return blend(self.thermal, self.visible, self.weight)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return this batch on a device, pictures in channels_last."""
+        visible = self.visible.to(device, memory_format=torch.channels_last)
+        return Batch(
+            self.thermal.to(device), visible, self.weight.to(device), self.label.to(device)
+        )
+
+
+def blend(thermal: Tensor, visible: Tensor, weight: Tensor) -> Tensor:
+    """Return weight * thermal + (1 - weight) * luma of `visible`, [N, 1, H, W]."""
+    return torch.lerp(rgb_to_ycrcb(visible)[:, :1], thermal, weight)
 
 
 def to_tensors(pairs: Sequence[LabelledPair]) -> Batch:
     """Stack pairs of one size."""
     lumas = [cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY).astype(np.uint8) for pair in pairs]
-    targets = [fusion_target(pair.thermal, luma) for pair, luma in zip(pairs, lumas, strict=True)]
+    weights = [thermal_weight(pair.thermal, luma) for pair, luma in zip(pairs, lumas, strict=True)]
     return Batch(
         thermal=torch.from_numpy(np.stack([pair.thermal for pair in pairs]))[:, None].float()
         / 255,
@@ -228,7 +247,7 @@ def to_tensors(pairs: Sequence[LabelledPair]) -> Batch:
         .permute(0, 3, 1, 2)
         .float()
         / 255,
-        target=torch.from_numpy(np.stack(targets))[:, None],
+        weight=torch.from_numpy(np.stack(weights))[:, None],
         label=torch.from_numpy(np.stack([pair.label for pair in pairs])).long(),
     )
 

@@ -81,12 +81,14 @@ def saliency(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (contrast / top if top > 0 else np.zeros(256)).astype(np.float32)[picture]
 
 
-def fusion_target(thermal: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The picture that fusion is trained towards: a saliency-weighted mean of both.
+def thermal_weight(
+    thermal: NDArray[np.uint8], luma: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """How much of the thermal picture the target of fusion takes: 0.5 + 0.5 (S_thermal - S_luma).
 
-    The paper's own target files are not public; this choice is ours. The weight of the thermal
-    picture is 0.5 + 0.5 (S_thermal - S_luma), as in Ma et al., "Infrared and visible image fusion
-    based on visual saliency map and weighted least square optimization" (2017), eq. 8.
+    The target is weight * thermal + (1 - weight) * luma, a saliency-weighted mean. The paper's own
+    target files are not public; this choice is ours, after Ma et al., "Infrared and visible image
+    fusion based on visual saliency map and weighted least square optimization" (2017), eq. 8.
 
     Args:
         thermal: uint8 [H, W].
@@ -95,5 +97,4 @@ def fusion_target(thermal: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArra
     Returns:
         float32 [H, W] in 0..1.
     """
-    weight = 0.5 + 0.5 * (saliency(thermal) - saliency(luma))
-    return ((weight * thermal + (1 - weight) * luma) / 255).astype(np.float32)
+    return (0.5 + 0.5 * (saliency(thermal) - saliency(luma))).astype(np.float32)

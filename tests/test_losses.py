@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
-from models.losses import fusion_loss, fusion_target, saliency, segmentation_loss, ssim
+from models.losses import fusion_loss, saliency, segmentation_loss, ssim, thermal_weight
 from models.metrics import confusion, scores
 from models.paif import rgb_to_ycrcb, ycrcb_to_rgb
 
@@ -65,9 +65,10 @@ def test_a_hot_person_is_salient_and_dominates_the_target() -> None:
     assert saliency(thermal)[15, 12] == 1.0
     assert saliency(thermal)[0, 0] < 0.1
     assert not saliency(smoke).any()
-    target = fusion_target(thermal, smoke)
-    assert target[15, 12] == pytest.approx(240 / 255)
-    assert target.dtype == np.float32
+    weight = thermal_weight(thermal, smoke)
+    assert weight[15, 12] == 1.0
+    assert weight.dtype == np.float32
+    assert 0.5 <= weight.min() < 0.6
 
 
 def test_equal_pictures_cost_nothing() -> None:
