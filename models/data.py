@@ -223,6 +223,11 @@ class Batch:
         """What fusion is trained towards, float32 [N, 1, H, W] in 0..1."""
         return blend(self.thermal, self.visible, self.weight)
 
+    def part(self, first: int, end: int) -> Batch:
+        """Return the pairs from `first` up to `end`."""
+        take = slice(first, end)
+        return Batch(self.thermal[take], self.visible[take], self.weight[take], self.label[take])
+
     def to(self, device: torch.device) -> Batch:
         """Return this batch on a device, pictures in channels_last."""
         visible = self.visible.to(device, memory_format=torch.channels_last)
