@@ -14,7 +14,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from torch import Tensor, nn
 
 from models.checkpoint import load_into
 from models.fusion import guide_of
+from models.fusion_metrics import fusion_metrics
 from models.operators import Operator
 from models.paif import PAIF, PAIFConfig, load_config, rgb_to_ycrcb
 
 Fixture = Mapping[str, NDArray[Any]]
-FUSED, MIDDLE, LOGITS, OPERATOR = 1e-4, 5e-4, 2e-4, 1e-5
+FUSED, MIDDLE, LOGITS, OPERATOR, METRIC = 1e-4, 5e-4, 2e-4, 1e-5, 1e-5
 GAINS = {'stem_out.0': 0.6, 'stem_out.1': 0.5, 'stem_1': 1.6, 'stem_2': 1.6, 'patch_embed': 1.0}
 
 
@@ -243,11 +244,26 @@ def compare_operators(fixture: Fixture, seed: int) -> Iterator[Difference]:
         yield difference(f'op/{name}/out', operator(x), fixture[f'op/{name}/out'], OPERATOR)
 
 
+def compare_fusion_metrics(fixture: Fixture, seed: int) -> Iterator[Difference]:
+    """Compare the fusion metrics; the Top-k part of the file is not compared yet."""
+    del seed
+    print('  the 12 metrics only: the Top-k part (in/, out/, lut/, crop/) is not compared yet')
+    a, b, fused = (fixture[f'met/{name}'].astype(np.uint8) for name in 'ABF')
+    found = asdict(fusion_metrics(a, b, fused))
+    found['VIFF'] = found.pop('VIF')
+    for key in fixture:
+        kind, _, name = key.partition('/')
+        if kind == 'met' and name in found:
+            value = torch.tensor(found[name], dtype=torch.float64)
+            yield difference(key, value, fixture[key], METRIC)
+
+
 COMPARISONS: dict[str, Callable[[Fixture, int], Iterator[Difference]]] = {
     'paif_fusion': compare_fusion,
     'paif_mit_b0': compare_mit_b0,
     'paif_mit_b3_recipe': compare_mit_b3,
     'paif_ops': compare_operators,
+    'crossfuse_topk_metrics': compare_fusion_metrics,
 }
 
 
