@@ -4,100 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from models.losses import IGNORE, thermal_weight
+from models.datasets.camvid import read_camvid
+from models.datasets.pair import Bytes, LabelledPair
+from models.datasets.plain import read_folder
+from models.datasets.unlabelled import read_unlabelled, read_video
+from models.losses import thermal_weight
 from models.paif import rgb_to_ycrcb
 from paif_ros.thermal.agc import Agc, ThermalConfig
 from scenes import CONDITIONS, Scene, SceneConfig
 
-Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class LabelledPair:
-    """A registered pair with its mask.
-
-    Attributes:
-        name: where it came from.
-        visible: uint8 [H, W, 3] RGB.
-        thermal: uint8 [H, W].
-        label: uint8 [H, W] class ids, 255 where unknown.
-    """
-
-    name: str
-    visible: Bytes
-    thermal: Bytes
-    label: Bytes
-
-
-def _read(path: Path, flags: int) -> Bytes:
-    picture = cv2.imread(str(path), flags)
-    if picture is None:
-        msg = f'{path} is not a picture that OpenCV reads'
-        raise ValueError(msg)
-    return picture.astype(np.uint8, copy=False)
-
-
-def _read_label(path: Path, classes: int) -> Bytes:
-    """Read class ids: the index of a palette picture, not its colours."""
-    from PIL import Image
-
-    label = np.asarray(Image.open(path))
-    unknown = set(np.unique(label).tolist()) - set(range(classes)) - {IGNORE}
-    if label.ndim != 2 or unknown:
-        msg = (
-            f'{path}: ids {sorted(unknown)} in {label.ndim} dimensions; '
-            f'allowed are 0 to {classes - 1} and {IGNORE} in 2'
-        )
-        raise ValueError(msg)
-    return label.astype(np.uint8)
-
-
-def read_folder(folder: Path, classes: int) -> list[LabelledPair]:
-    """Read all pairs of a folder laid out as {vi,ir,label}/NAME.
-
-    Raises:
-        FileNotFoundError: a folder is missing, or a name lacks its partner.
-        ValueError: a picture can't be read, sizes differ, or a label holds an id out of range.
-    """
-    paths = [
-        {path.stem: path for path in (folder / kind).glob('*')} for kind in ('vi', 'ir', 'label')
-    ]
-    if not paths[0]:
-        msg = f'{folder} has no pictures in vi/: expected {{vi,ir,label}}/NAME'
-        raise FileNotFoundError(msg)
-    names = [set(found) for found in paths]
-    lonely = set[str]().union(*names) - names[0].intersection(*names)
-    if lonely:
-        msg = (
-            f'{folder}: {len(lonely)} names lack a partner in vi, ir or label, '
-            f'such as {min(lonely)!r}'
-        )
-        raise FileNotFoundError(msg)
-    pairs = []
-    for name in sorted(paths[0]):
-        visible = cv2.cvtColor(_read(paths[0][name], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(
-            np.uint8
-        )
-        thermal = _read(paths[1][name], cv2.IMREAD_GRAYSCALE)
-        label = _read_label(paths[2][name], classes)
-        if not visible.shape[:2] == thermal.shape == label.shape:
-            msg = (
-                f'{folder}: {name} has sizes {visible.shape[:2]}, {thermal.shape}, {label.shape}; '
-                'they must be equal'
-            )
-            raise ValueError(msg)
-        pairs.append(LabelledPair(f'{folder.name}/{name}', visible, thermal, label))
-    return pairs
+__all__ = [
+    'Augmentation',
+    'Batch',
+    'LabelledPair',
+    'TrainingPairs',
+    'augment',
+    'blend',
+    'generate',
+    'read_camvid',
+    'read_folder',
+    'read_unlabelled',
+    'read_video',
+    'to_tensors',
+]
 
 
 def generate(

@@ -1,0 +1,1 @@
+"""Readers of training data: one module per data set, all giving lists of `LabelledPair`."""
