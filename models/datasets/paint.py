@@ -54,7 +54,7 @@ class Objects:
     cold: float
 
 
-PEOPLE, CARS = Objects(hidden=0.12, cold=0.06), Objects(hidden=0.2, cold=0.25)
+PEOPLE, CARS = Objects(hidden=0.08, cold=0.04), Objects(hidden=0.2, cold=0.25)
 
 
 def paint_thermal(label: Bytes, visible: Bytes, rng: np.random.Generator) -> Bytes:
@@ -116,7 +116,7 @@ def _false_warmth(degrees: Degrees, label: Bytes, luma: Degrees, rng: np.random.
     """Warm up parts of the background: panes, lamps, manholes, walls, lit patches."""
     height, width = label.shape
     static = (label < CAR) | (label == UNLABELLED)
-    for _ in range(int(rng.integers(6, 22))):
+    for _ in range(int(rng.integers(4, 14))):
         row, col = int(rng.integers(height)), int(rng.integers(width))
         kind = int(label[row, col])
         if not static[row, col] or CAMVID[kind] == 'sky':
@@ -133,7 +133,7 @@ def _false_warmth(degrees: Degrees, label: Bytes, luma: Degrees, rng: np.random.
             axes = (max(wide // 2, 2), max(tall // 2, 2))
             cv2.ellipse(shape, (col, row), axes, float(rng.uniform(-20, 20)), 0, 360, 1, -1)
         here = (shape > 0) & (label == kind)
-        degrees[here] += np.float32(rng.uniform(1.5, 11) * rng.choice([1, 1, 1, -0.4]))
+        degrees[here] += np.float32(rng.uniform(1.5, 8) * rng.choice([1, 1, 1, -0.4]))
     # What is bright in the picture, a lamp, a sunlit wall, is often warm as well.
     lit = (luma > np.percentile(luma[static], 92)) if static.any() else static
     lit = lit & static & (label != 0)
@@ -142,7 +142,7 @@ def _false_warmth(degrees: Degrees, label: Bytes, luma: Degrees, rng: np.random.
         if 8 <= boxes[number, cv2.CC_STAT_AREA] <= 4000 and rng.random() < 0.35:
             left, top, wide, tall = boxes[number, :4]
             window = np.s_[top : top + tall, left : left + wide]
-            degrees[window][pieces[window] == number] += np.float32(rng.uniform(1, 9))
+            degrees[window][pieces[window] == number] += np.float32(rng.uniform(1, 6))
 
 
 def _instances(label: Bytes, kind: int) -> list[tuple[tuple[slice, slice], Mask]]:
@@ -179,7 +179,7 @@ def _patches(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Deg
 
 def _people(degrees: Degrees, label: Bytes, luma: Degrees, rng: np.random.Generator) -> None:
     """Warm skin, cooler clothes; of a cyclist the lower part is the bike, near the air."""
-    season = np.float32(rng.uniform(4, 15))  # skin above the surroundings: winter to summer
+    season = np.float32(rng.uniform(6, 18))  # skin above the surroundings: winter to summer
     for kind in (PEDESTRIAN, BICYCLIST):
         for window, mask in _instances(label, kind):
             size = mask.shape
@@ -191,7 +191,7 @@ def _people(degrees: Degrees, label: Bytes, luma: Degrees, rng: np.random.Genera
                 skin = -0.25 * skin if look == 'cold' else skin
                 height = np.linspace(0, 1, size[0], dtype=np.float32)[:, None]
                 # Coat and trousers keep a share of the warmth in; head and hands do not.
-                torso, legs = rng.uniform(0.15, 0.9, 2)
+                torso, legs = rng.uniform(0.3, 0.95, 2)
                 share = np.where(height < 0.16, 1.0, np.where(height < 0.55, torso, legs))
                 share = share + 0.15 * _patches(rng, size, 5)
                 if kind == BICYCLIST:
