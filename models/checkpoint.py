@@ -144,6 +144,18 @@ def load_paif(path: str | Path, config: PAIFConfig | str | None = None) -> PAIF:
     return network.eval()
 
 
+def warm_start(network: PAIF, source: PAIF) -> tuple[str, ...]:
+    """Take over every weight of `source` whose key and shape `network` has.
+
+    Returns:
+        Keys of `network` that keep their fresh weights, for the log.
+    """
+    state, own = source.state_dict(), network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    network.load_state_dict(fitting, strict=False)
+    return tuple(sorted(own.keys() - fitting.keys()))
+
+
 def save_paif(path: Path, network: PAIF) -> None:
     """Write a network's weights and configuration as safetensors.
 

@@ -363,7 +363,9 @@ class DeployedPAIF(nn.Module):
     def __init__(self, network: PAIF, precision: Precision) -> None:
         super().__init__()
         self.precision = precision
-        self.fusion = DeployedFusion(network.enhance_net, precision)
+        fusion = network.enhance_net
+        assert isinstance(fusion, FusionNet)  # `deploy` refuses all others
+        self.fusion = DeployedFusion(fusion, precision)
         self.segmenter = DeployedSegFormer(network.denoise_net, precision)
         # Columns: what pure red, green and blue add to Y, and to fused RGB beside the fused luma.
         primaries = torch.eye(3).view(3, 3, 1, 1)
@@ -432,8 +434,12 @@ def deploy(network: PAIF, precision: Precision = FP32) -> DeployedPAIF:
         precision: which parts compute in FP16.
 
     Raises:
-        ValueError: the network stretches whole batches, which no exported model does.
+        ValueError: the network stretches whole batches, which no exported model does, or has a
+            baseline in place of its fusion network.
     """
+    if network.config.fusion != 'paif':
+        msg = f"fusion {network.config.fusion!r}: a baseline for comparison, only 'paif' is exported"
+        raise ValueError(msg)
     if network.config.stretch != 'image':
         msg = (
             f"stretch {network.config.stretch!r}: only 'image' is exported, "

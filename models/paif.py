@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.baselines import baseline
 from models.fusion import FusionNet
 from models.genotype import Genotype, load_genotype, read_named
 from models.segformer import SegFormer
@@ -31,6 +32,7 @@ class PAIFConfig:
         backbone: 'mit_nano', or 'mit_b0' to 'mit_b5'.
         embedding: width of SegFormer's decoder.
         classes: labels of the mask.
+        fusion: 'paif', or the name of one of `models.baselines` in its place.
         stretch: 'image' stretches each picture of a batch by itself before segmentation; 'batch'
             stretches the whole batch by one range as the official code does.
         box: 'conv', 'pool' or 'cumsum' (official), how the guided filter takes its means.
@@ -42,6 +44,7 @@ class PAIFConfig:
     backbone: str
     embedding: int
     classes: tuple[ClassLabel, ...]
+    fusion: str = 'paif'
     stretch: str = 'image'
     box: str = 'conv'
 
@@ -59,6 +62,7 @@ class PAIFConfig:
                 'channels': self.channels,
                 'backbone': self.backbone,
                 'embedding': self.embedding,
+                'fusion': self.fusion,
                 'classes': [
                     {'id': c.id, 'name': c.name, 'color': list(c.color)} for c in self.classes
                 ],
@@ -86,6 +90,7 @@ class PAIFConfig:
                 channels=int(data['channels']),
                 backbone=str(data['backbone']),
                 embedding=int(data['embedding']),
+                fusion=str(data.get('fusion', 'paif')),
                 classes=tuple(
                     ClassLabel(c['id'], c['name'], tuple(c['color'])) for c in data['classes']
                 ),
@@ -156,7 +161,11 @@ class PAIF(nn.Module):
             msg = f'stretch {config.stretch!r}: choose one of {sorted(STRETCHES)}'
             raise ValueError(msg)
         self.config = config
-        self.enhance_net = FusionNet(config.genotype, config.channels, config.box)
+        self.enhance_net: nn.Module = (
+            FusionNet(config.genotype, config.channels, config.box)
+            if config.fusion == 'paif'
+            else baseline(config.fusion, config.channels)
+        )
         self.denoise_net = SegFormer(config.backbone, len(config.classes), config.embedding)
         self.register_buffer(
             'mean', torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False
@@ -176,6 +185,8 @@ class PAIF(nn.Module):
         """
         ycrcb = rgb_to_ycrcb(visible)
         fused = self.enhance_net(thermal[:, :1], ycrcb[:, :1])
+        if self.config.fusion == 'thermal':  # the thermal camera alone, so no colours either
+            return fused, fused.expand(-1, 3, -1, -1)
         return fused, recolour(fused, ycrcb)
 
     def segmenter_input(self, rgb: Tensor) -> Tensor:
