@@ -15,7 +15,8 @@ from tqdm import tqdm
 from models.datasets.camvid import read_camvid
 from models.datasets.pair import Bytes, LabelledPair
 from models.datasets.plain import read_folder
-from models.datasets.unlabelled import read_unlabelled, read_video
+from models.datasets.unlabelled import read_unlabelled
+from models.datasets.video import read_video
 from models.losses import thermal_weight
 from models.paif import rgb_to_ycrcb
 from paif_ros.thermal.agc import Agc, ThermalConfig
