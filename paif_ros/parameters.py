@@ -137,6 +137,15 @@ class RegistrationParameters:
 
 
 @dataclass(frozen=True)
+class MaskParameters:
+    """How steady the mask is: hold in frames, confidence and motion from 0 to 255."""
+
+    hold: int
+    confidence: int
+    motion: int
+
+
+@dataclass(frozen=True)
 class OverlayParameters:
     """How the overlay is drawn; alpha is the weight of the class colours, 0 to 1."""
 
@@ -173,6 +182,7 @@ class Parameters:
     sync: SyncParameters
     thermal: ThermalParameters
     registration: RegistrationParameters
+    mask: MaskParameters
     overlay: OverlayParameters
     output: OutputParameters
     diagnostics: DiagnosticsParameters
@@ -200,6 +210,7 @@ class Parameters:
             sync=group(SyncParameters, 'sync'),
             thermal=group(ThermalParameters, 'thermal'),
             registration=group(RegistrationParameters, 'registration'),
+            mask=group(MaskParameters, 'mask'),
             overlay=group(OverlayParameters, 'overlay'),
             output=group(OutputParameters, 'output'),
             diagnostics=group(DiagnosticsParameters, 'diagnostics'),

@@ -1,7 +1,8 @@
 """The hot path of one job, without ROS: messages in, the wanted pictures out.
 
-codec -> thermal range -> registration -> engine -> results. A camera that has stopped is stood in
-for (see `stand_in`); where the thermal camera does not look, the RGB picture stays as it is.
+codec -> thermal range -> registration -> engine -> steady mask -> results. A camera that has
+stopped is stood in for (see `stand_in`); where the thermal camera does not look, the RGB picture
+stays as it is.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any
 
 from paif_ros.engines.base import U8, Engine, EngineInfo, SlowToLoad, Tell
 from paif_ros.errors import ImageFormatError
+from paif_ros.fusion.hysteresis import OFF, MaskHysteresis, Seen
 from paif_ros.fusion.jobs import Job
 from paif_ros.fusion.results import Artist, Result, Scene, Wanted
 from paif_ros.fusion.stand_in import stand_in_thermal, stand_in_visible
 from paif_ros.images.messages import reader_of
-from paif_ros.parameters import OverlayParameters, Parameters
+from paif_ros.parameters import MaskParameters, OverlayParameters, Parameters
 from paif_ros.pictures.drawing import is_flat, resize_picture
 from paif_ros.registration.agreement import Agreement
 from paif_ros.registration.registration import Registration
@@ -34,12 +36,14 @@ class Settings:
         overlay: how the overlay is drawn.
         plane_depth: distance in metres at which extrinsics register exactly, 0 for the file's.
         at_model_size: give the pictures at the model's size rather than the reference camera's.
+        mask: how steady the mask is.
     """
 
     thermal: ThermalConfig
     overlay: OverlayParameters
     plane_depth: float = 0.0
     at_model_size: bool = False
+    mask: MaskParameters = OFF
 
     @classmethod
     def of(cls, values: Parameters) -> Settings:
@@ -50,6 +54,7 @@ class Settings:
             values.overlay,
             values.registration.plane_depth,
             values.output.size == 'model',
+            values.mask,
         )
 
 
@@ -74,6 +79,7 @@ class Pipeline:
         self._registration = registration
         self._agc = Agc()
         self._agreement = Agreement()
+        self._hysteresis = MaskHysteresis()
         self._artist = Artist(())
         self._size = (0, 0)
 
@@ -148,11 +154,18 @@ class Pipeline:
         prediction = self._engine.infer(color_in, heat_in) if wanted.prediction else None
         laps.end('inference')
 
+        if prediction is not None:
+            seen = Seen(color_in, heat_in, job.reference.stamp, scene.alone)
+            prediction = self._hysteresis.apply(prediction, seen, settings.mask)
         height, width = self._size if settings.at_model_size else scene.color.shape[:2]
         pictures = self._artist.draw(prediction, scene, (height, width), wanted, settings.overlay)
         flat = prediction is not None and is_flat(prediction.fused) and not is_flat(color_in)
         laps.end('convert')
         return Result((height, width), **pictures, flat=flat, times=laps.times)
+
+    def reset(self) -> None:
+        """Forget the last mask: what comes next has nothing to do with it."""
+        self._hysteresis.reset()
 
     def close(self) -> None:
         """Free the engine."""

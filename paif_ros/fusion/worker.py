@@ -91,6 +91,7 @@ class Worker:
         self._parameters = parameters
         self._mailbox: Mailbox[tuple[int, Job]] = Mailbox()  # with the session it belongs to
         self._session = 0  # ends with each `shut`; what was begun in it does not go out any more
+        self._begun = 0  # the session of the last job
         self._loaded = threading.Event()
         self._idle = threading.Condition()
         self._busy_since: int | None = None
@@ -224,6 +225,9 @@ class Worker:
 
     def _fuse(self, session: int, job: Job) -> DropReason | None:
         """Run a job, send its result, and count it. Returns why it was dropped, or None."""
+        if session != self._begun:  # the node was deactivated in between
+            self._begun = session
+            self._pipeline.reset()
         taken = monotonic_ns()
         values = self._parameters()
         if taken - job.received > values.sync.max_age * 1e9:
