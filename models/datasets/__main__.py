@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from models.datasets.errors import DatasetError, LayoutError, UnmappedClass
+from models.datasets.errors import ClassMapError, DatasetError, LayoutError
 from models.datasets.pair import IGNORE
 from models.datasets.reader import Summary
 from models.datasets.registry import find_reader
@@ -65,10 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     code = FINE
     for text in args.data:
         try:
-            reader, folder = find_reader(str(Path(text).expanduser()) if ':' not in text else text)
+            reader, folder = find_reader(text)
             print(f'{reader.name}:{folder}')
             print(described(reader.check(folder, args.split, classes, dict(args.map))))
-        except (LayoutError, UnmappedClass) as err:
+        except (LayoutError, ClassMapError) as err:
             print(err, file=sys.stderr)
             code = WRONG_USE
         except DatasetError as err:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.datasets.errors import DatasetError, UnmappedClass
+from models.datasets.errors import ClassMapError, UnmappedClass
 from models.datasets.pair import IGNORE, Bytes
 from scenes.config import CLASSES
 
@@ -25,7 +25,7 @@ def target_names(path: Path, classes: int | Sequence[str], own: Sequence[str]) -
         own: the data set's classes.
 
     Raises:
-        DatasetError: a number that is neither.
+        ClassMapError: a number that is neither.
     """
     if not isinstance(classes, int):
         return tuple(classes)
@@ -35,7 +35,7 @@ def target_names(path: Path, classes: int | Sequence[str], own: Sequence[str]) -
         return tuple(own)
     found = f'{classes} classes without names'
     allowed = f'allowed: 1 to {len(CLASSES)}, {len(own)} (its own), or a list of names'
-    raise DatasetError(path, found, allowed)
+    raise ClassMapError(path, found, allowed)
 
 
 def class_map(
@@ -54,11 +54,11 @@ def class_map(
 
     Raises:
         UnmappedClass: classes that have no place.
-        DatasetError: the table names a class that the data set does not have.
+        ClassMapError: the table names a class that the data set does not have.
     """
     odd = sorted(set(table) - set(own))
     if odd:
-        raise DatasetError(path, f'no classes {", ".join(odd)}', f'it has {", ".join(own)}')
+        raise ClassMapError(path, f'no classes {", ".join(odd)}', f'it has {", ".join(own)}')
     places = {name: number for number, name in enumerate(targets)}
     places |= {IGNORED: IGNORE}
     places.setdefault(BACKGROUND, 0)

@@ -57,7 +57,11 @@ class LabelIdError(DatasetError):
         super().__init__(path, f'ids {list(self.ids)}', allowed)
 
 
-class UnmappedClass(DatasetError):  # noqa: N818
+class ClassMapError(DatasetError):
+    """Classes asked for, or a table of them, that do not fit the data set."""
+
+
+class UnmappedClass(ClassMapError):  # noqa: N818
     """Classes of a data set that no class of the network stands for, and no table sends elsewhere.
 
     Attributes:

@@ -11,6 +11,7 @@ box around a person is half background. Not for scores.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -82,6 +83,9 @@ class M3fdBoxesReader(M3fdReader):
                 words = f'{sample.name} lacks a partner in Annotation'
                 problems.append(MissingPartner(folder, words, f'expected {path}'))
         return Listing(tuple(samples), tuple(problems))
+
+    def sizes(self, sample: Sample) -> dict[str, tuple[int, int]]:  # noqa: D102
+        return super().sizes(replace(sample, label=None))  # boxes have no header
 
     def ids(self, sample: Sample, size: tuple[int, int]) -> Bytes:  # noqa: D102
         label = np.zeros(size, np.uint8)

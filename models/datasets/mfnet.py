@@ -1,10 +1,11 @@
 """MFNet (Ha et al., "MFNet", IROS 2017): 1569 road pairs by day and night, 9 classes.
 
 Layout, from the owners' reader (github.com/haqishen/MFNet-pytorch, util/MF_dataset.py) and the
-README.txt in their archive, as copies of both quote it: `images/NAME.png` with four channels, RGB
+README.txt in their archive, of which copies are public: `images/NAME.png` with four channels, RGB
 and thermal; `labels/NAME.png` with ids 0 to 8; lists `{train,val,test,test_day,test_night}.txt` of
-names. The last letter of a name is D by day and N by night. train.txt also names mirrored pictures, NAME_flip, that the
-archive's make_flip.py would make: they are passed over, the training mirrors by itself.
+names. The last letter of a name is D by day and N by night. train.txt also names mirrored
+pictures, NAME_flip, that the archive's make_flip.py makes: they are passed over, training mirrors
+by itself.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class MfnetReader(Reader):
         return super().parts(folder, split)
 
     def listing(self, folder: Path, split: str) -> Listing:  # noqa: D102
-        names = [name for part in self.parts(folder, split) for name in _names(folder, part)]
+        names = {name for part in self.parts(folder, split) for name in _names(folder, part)}
         samples, problems = [], list[DatasetError]()
         for name in sorted(names):
             image, label = (folder / kind / f'{name}.png' for kind in ('images', 'labels'))

@@ -26,7 +26,7 @@ MOST_COLOUR = 12  # levels between the channels of a grey picture: what JPEG mak
 BITS = {
     'I;16': '16 bit',
     'I;16B': '16 bit',
-    'I': '32 bit',
+    'I': '16 or 32 bit',
     'F': '32 bit float',
     '1': '1 bit',
 }

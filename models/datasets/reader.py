@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from models.datasets.class_map import class_map, lookup, target_names
 from models.datasets.errors import (
+    ClassMapError,
     DatasetError,
     LabelIdError,
     LayoutError,
@@ -128,7 +130,7 @@ class Reader:
         for role, (path, modes) in roles.items():
             header = read_header(path, modes, f'the {role} picture')
             found[role] = (header.height, header.width)
-        if sample.label is not None and sample.label.suffix != '.xml':
+        if sample.label is not None:
             header = read_header(sample.label, IDS, 'the label')
             found['label'] = (header.height, header.width)
         return found
@@ -154,9 +156,11 @@ class Reader:
 
         Raises:
             UnmappedClass: a class without a place.
-            DatasetError: a number of classes without names, or an unknown name in the table.
+            ClassMapError: a number of classes without names, or a table that does not fit.
         """
         if self.own_ids:
+            if table:
+                raise ClassMapError(folder, "its ids are the network's own", 'there is no --map')
             count = classes if isinstance(classes, int) else len(classes)
             names = tuple(map(str, range(count))) if isinstance(classes, int) else tuple(classes)
             return {number: number for number in (*range(count), IGNORE)}, names
@@ -253,8 +257,9 @@ class Reader:
 
 
 def time_of(name: str) -> str:
-    """Return 'day' or 'night' from the last letter of a name, as MFNet and MSRS mark it."""
-    return {'D': 'day', 'N': 'night'}.get(name.removesuffix('_flip')[-1:], '')
+    """Return 'day' or 'night' as MFNet and MSRS mark it, 00633D or 00881N, or ''."""
+    marked = re.search(r'\d([DN])$', name)
+    return {'D': 'day', 'N': 'night'}[marked[1]] if marked else ''
 
 
 def partners(folder: Path, kinds: tuple[str, ...], prefix: str = '') -> Listing:

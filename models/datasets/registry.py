@@ -47,7 +47,7 @@ def find_reader(text: str) -> tuple[Reader, Path]:
     known = {reader.name: reader for reader in readers()}
     name, colon, rest = text.partition(':')
     named = bool(colon) and not Path(text).exists()
-    folder = Path(rest if named else text)
+    folder = Path(rest if named else text).expanduser()
     if named and name not in known:
         raise LayoutError(folder, f'unknown data set {name!r}', f'allowed: {", ".join(known)}')
     if not folder.is_dir():
