@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -180,7 +181,7 @@ def frozen(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def perturb(
+def perturb(  # noqa: PLR0917 - a network, a batch's three tensors, an attack
     network: nn.Module,
     thermal: Tensor,
     visible: Tensor,
@@ -206,83 +207,77 @@ def perturb(
         Thermal and visible pictures within eps of those given, in 0..1, float32.
     """
     clean = (thermal.detach(), visible.detach())
-    moved = tuple(attack.modality in ('both', name) for name in MODALITIES[1:])
     if not attack.eps or (attack.start == 'clean' and not attack.steps):
         return clean
-    best: tuple[Tensor, Tensor] | None = None
-    with frozen(network):
+    with frozen(network), torch.enable_grad():
         reference = None
         if attack.loss in WITHOUT_LABEL:
             with torch.no_grad():
                 reference = network(*clean)[0]
-        for _ in range(attack.restarts):
-            found = _climb(network, clean, label, attack, moved, reference, generator, start)
-            if attack.restarts == 1:
-                return found
-            with torch.no_grad():
-                worth = _loss(network, found, label, attack, reference, 1.0)
-            if best is None:
-                best, top = found, worth
-                continue
-            better = worth > top
-            top = torch.maximum(worth, top)
-            keep = better[:, None, None, None]
-            best = (torch.where(keep, found[0], best[0]), torch.where(keep, found[1], best[1]))
-    assert best is not None  # there is at least one restart
+        victim = _Victim(network, label, attack, reference)
+        best = victim.climb(clean, generator, start)
+        if attack.restarts > 1:
+            top = victim.damage(best)
+        for _ in range(attack.restarts - 1):
+            found = victim.climb(clean, generator, start)
+            damage = victim.damage(found)
+            worse = (damage > top)[:, None, None, None]
+            best = (torch.where(worse, found[0], best[0]), torch.where(worse, found[1], best[1]))
+            top = torch.maximum(damage, top)
     return best
 
 
-def _loss(
-    network: nn.Module,
-    pictures: tuple[Tensor, Tensor],
-    label: Tensor,
-    attack: Attack,
-    reference: Tensor | None,
-    progress: float,
-) -> Tensor:
-    """Return each picture's loss, [N]."""
-    fused, logits = network(*pictures)
-    if attack.loss not in WITHOUT_LABEL:
-        logits = F.interpolate(
-            logits.float(), label.shape[1:], mode='bilinear', align_corners=False
-        )
-    clean = fused if reference is None else reference
-    return LOSSES[attack.loss](Situation(logits, label, fused, clean, progress))
+@dataclass(frozen=True)
+class _Victim:
+    """A network with the labels of one batch, under one attack."""
 
+    network: nn.Module
+    label: Tensor
+    attack: Attack
+    reference: Tensor | None
 
-def _climb(
-    network: nn.Module,
-    clean: tuple[Tensor, Tensor],
-    label: Tensor,
-    attack: Attack,
-    moved: tuple[bool, ...],
-    reference: Tensor | None,
-    generator: torch.Generator | None,
-    start: tuple[Tensor, Tensor] | None,
-) -> tuple[Tensor, Tensor]:
-    """Take the attack's steps from one start; return the attacked pictures."""
-    given = start or tuple(
-        _random(x, attack, generator) if move else torch.zeros_like(x)
-        for x, move in zip(clean, moved, strict=True)
-    )
-    deltas = [_inside(x, d, attack.eps) for x, d in zip(clean, given, strict=True)]
-    totals = [torch.zeros_like(x) for x in clean]
-    for step in range(attack.steps):
-        for delta, move in zip(deltas, moved, strict=True):
-            delta.requires_grad_(move)
-        attacked = (clean[0] + deltas[0], clean[1] + deltas[1])
-        loss = _loss(network, attacked, label, attack, reference, step / attack.steps).sum()
-        wanted = [d for d, move in zip(deltas, moved, strict=True) if move]
-        grads = iter(torch.autograd.grad(loss, wanted, allow_unused=True))
-        for i, move in enumerate(moved):
-            grad = next(grads) if move else None
-            if grad is None:  # a camera that is not attacked, or that the network does not use
-                deltas[i] = deltas[i].detach()
-                continue
-            totals[i] = totals[i] + grad if attack.accumulate else grad
-            stepped = deltas[i].detach() + attack.step * totals[i].sign()
-            deltas[i] = _inside(clean[i], stepped, attack.eps)
-    return clean[0] + deltas[0].detach(), clean[1] + deltas[1].detach()
+    def loss(self, pictures: tuple[Tensor, Tensor], progress: float) -> Tensor:
+        """Return each picture's loss, [N]."""
+        fused, logits = self.network(*pictures)
+        if self.attack.loss not in WITHOUT_LABEL:
+            size = self.label.shape[1:]
+            logits = F.interpolate(logits.float(), size, mode='bilinear', align_corners=False)
+        clean = fused if self.reference is None else self.reference
+        return LOSSES[self.attack.loss](Situation(logits, self.label, fused, clean, progress))
+
+    @torch.no_grad()
+    def damage(self, pictures: tuple[Tensor, Tensor]) -> Tensor:
+        """Return each picture's loss after all steps, [N]."""
+        return self.loss(pictures, 1.0)
+
+    def climb(
+        self,
+        clean: tuple[Tensor, Tensor],
+        generator: torch.Generator | None,
+        start: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Take the attack's steps from one start; return the attacked pictures."""
+        attack = self.attack
+        moved = [attack.modality in ('both', name) for name in MODALITIES[1:]]
+        given = start or tuple(_random(x, attack, generator) for x in clean)
+        deltas = [
+            _inside(x, d, attack.eps) if move else torch.zeros_like(x)
+            for x, d, move in zip(clean, given, moved, strict=True)
+        ]
+        totals = [torch.zeros_like(x) for x in clean]
+        cameras = [i for i, move in enumerate(moved) if move]
+        for step in range(attack.steps):
+            wanted = [deltas[i].requires_grad_() for i in cameras]
+            attacked = (clean[0] + deltas[0], clean[1] + deltas[1])
+            loss = self.loss(attacked, step / attack.steps).sum()
+            # None where the network does not use a camera.
+            grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+            for i, grad in zip(cameras, grads, strict=True):
+                if grad is not None:
+                    totals[i] = totals[i] + grad if attack.accumulate else grad
+                stepped = deltas[i].detach() + attack.step * totals[i].sign()
+                deltas[i] = _inside(clean[i], stepped, attack.eps)
+        return clean[0] + deltas[0].detach(), clean[1] + deltas[1].detach()
 
 
 def _random(x: Tensor, attack: Attack, generator: torch.Generator | None) -> Tensor:
@@ -298,7 +293,7 @@ def _inside(x: Tensor, delta: Tensor, eps: float) -> Tensor:
     return (x + delta.detach().clamp(-eps, eps)).clamp(0, 1) - x
 
 
-_KINDS: dict[str, dict[str, object]] = {
+_KINDS: dict[str, dict[str, Any]] = {
     'none': {'start': 'clean', 'steps': 0},
     'noise': {'start': 'sign', 'steps': 0},
     'fgsm': {'start': 'clean', 'steps': 1},
@@ -334,7 +329,7 @@ def parse_attack(text: str) -> Attack:
     except (ValueError, ZeroDivisionError) as err:
         msg = f'attack {text!r}: eps and step are numbers or fractions, such as 8/255'
         raise ValueError(msg) from err
-    options: dict[str, object] = dict(_KINDS[kind])
+    options = dict(_KINDS[kind])
     if match['steps']:
         options['steps'] = int(match['steps'])
     if kind == 'fgsm':
@@ -345,5 +340,5 @@ def parse_attack(text: str) -> Attack:
         step=step,
         modality=match['modality'] or 'both',
         restarts=int(match['restarts'] or 1),
-        **options,  # type: ignore[arg-type] - read from the table above
+        **options,
     )

@@ -7,6 +7,7 @@ by the same recipes: `"fusion": "mean"` in a configuration.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +86,7 @@ class SeAFusionStyle(nn.Module):
         self.thermal, self.visible = self._encoder(channels), self._encoder(channels)
         widths = (6 * channels, 4 * channels, 2 * channels, channels)
         layers: list[nn.Module] = []
-        for cin, cout in zip(widths, widths[1:], strict=False):
+        for cin, cout in pairwise(widths):
             layers += [conv(cin, cout, 3, bias=True), nn.LeakyReLU(0.2)]
         self.decoder = nn.Sequential(*layers, conv(channels, 1, 3, bias=True))
 

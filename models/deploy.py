@@ -438,7 +438,9 @@ def deploy(network: PAIF, precision: Precision = FP32) -> DeployedPAIF:
             baseline in place of its fusion network.
     """
     if network.config.fusion != 'paif':
-        msg = f"fusion {network.config.fusion!r}: a baseline for comparison, only 'paif' is exported"
+        msg = (
+            f"fusion {network.config.fusion!r}: a baseline for comparison, only 'paif' is exported"
+        )
         raise ValueError(msg)
     if network.config.stretch != 'image':
         msg = (

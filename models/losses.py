@@ -81,9 +81,7 @@ def saliency(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (contrast / top if top > 0 else np.zeros(256)).astype(np.float32)[picture]
 
 
-def thermal_weight(
-    thermal: NDArray[np.uint8], luma: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+def thermal_weight(thermal: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How much of the thermal picture the target of fusion takes: 0.5 + 0.5 (S_thermal - S_luma).
 
     The target is weight * thermal + (1 - weight) * luma, a saliency-weighted mean. The paper's own

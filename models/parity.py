@@ -20,17 +20,23 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.attacks import LOSSES, Situation, parse_attack, perturb
 from models.checkpoint import load_into
-from models.fusion import guide_of
+from models.fusion import FusionNet, guide_of
 from models.fusion_metrics import fusion_metrics
+from models.losses import segmentation_loss
 from models.operators import Operator
 from models.paif import PAIF, PAIFConfig, load_config, rgb_to_ycrcb
 
 Fixture = Mapping[str, NDArray[Any]]
 FUSED, MIDDLE, LOGITS, OPERATOR, METRIC = 1e-4, 5e-4, 2e-4, 1e-5, 1e-5
+LOSS, GRADIENT = 1e-5, 1e-3  # the gradient's is a relative L2 norm
+# Rounding flips the sign of a gradient near 0, and a whole step with it: few pixels, little loss.
+SAME_DELTA, OTHER_PIXELS, PGD_LOSS = 1e-6, 1e-3, 1e-3
 GAINS = {'stem_out.0': 0.6, 'stem_out.1': 0.5, 'stem_1': 1.6, 'stem_2': 1.6, 'patch_embed': 1.0}
 
 
@@ -131,6 +137,7 @@ def inputs(fixture: Fixture) -> tuple[Tensor, Tensor]:
 def fusion_stages(network: PAIF, thermal: Tensor, visible: Tensor) -> dict[str, Tensor]:
     """Return the fusion network's intermediate tensors by the fixtures' names."""
     net = network.enhance_net
+    assert isinstance(net, FusionNet)  # official networks have no baseline in its place
     found: dict[str, Tensor] = {}
     hooks = []
 
@@ -258,11 +265,64 @@ def compare_fusion_metrics(fixture: Fixture, seed: int) -> Iterator[Difference]:
             yield difference(key, value, fixture[key], METRIC)
 
 
+def attacked_network(seed: int) -> PAIF:
+    """Return the network that the attack fixtures were made with."""
+    network = official_network('mit_b0')
+    network.load_state_dict(recipe_state(network, seed))
+    return network
+
+
+def compare_attack_gradients(fixture: Fixture, seed: int) -> Iterator[Difference]:
+    """Compare what every attack climbs: the loss and its gradients on both pictures."""
+    network = attacked_network(seed)
+    label = torch.from_numpy(fixture['in/label'])
+    pictures = {'ir': inputs(fixture)[0], 'vis': inputs(fixture)[1]}
+    with torch.enable_grad():
+        for picture in pictures.values():
+            picture.requires_grad_()
+        _, logits = network(pictures['ir'], pictures['vis'])
+        full = F.interpolate(logits, label.shape[1:], mode='bilinear', align_corners=False)
+        situation = Situation(full, label, logits, logits, 0.0)
+        loss = LOSSES['ce'](situation)[0]
+        grads = torch.autograd.grad(loss, list(pictures.values()))
+    yield difference('out/loss', loss, fixture['out/loss'], LOSS)
+    yield difference('out/logits_up', full, fixture['out/logits_up'], LOGITS)
+    for name, grad in zip(pictures, grads, strict=True):
+        stored = torch.from_numpy(fixture[f'out/grad_{name}'])
+        far = float((grad - stored).norm() / stored.norm())
+        yield Difference(f'out/grad_{name}, relative L2', far, GRADIENT)
+
+
+def compare_pgd(fixture: Fixture, seed: int) -> Iterator[Difference]:
+    """Compare the official attack after one step and after five, and the loss that it reaches."""
+    network = attacked_network(seed)
+    thermal, visible = inputs(fixture)
+    label = torch.from_numpy(fixture['in/label'])
+    start = torch.from_numpy(fixture['init/ir']), torch.from_numpy(fixture['init/vis'])
+
+    def loss(pictures: tuple[Tensor, Tensor]) -> Tensor:
+        return segmentation_loss(network(*pictures)[1], label)
+
+    yield difference('clean/loss', loss((thermal, visible)), fixture['clean/loss'], LOSS)
+    for steps in (1, 5):
+        attack = parse_attack(f'pgd{steps}')
+        found = perturb(network, thermal, visible, label, attack, start=start)
+        for name, clean, moved in zip(('ir', 'vis'), (thermal, visible), found, strict=True):
+            stored = torch.from_numpy(fixture[f'iters{steps}/delta_{name}'])
+            other = ((moved - clean - stored).abs() > SAME_DELTA).double().mean()
+            title = f'iters{steps}/delta_{name}, share of pixels'
+            yield Difference(title, float(other), OTHER_PIXELS)
+        key = f'iters{steps}/loss'
+        yield difference(key, loss(found), fixture[key], PGD_LOSS)
+
+
 COMPARISONS: dict[str, Callable[[Fixture, int], Iterator[Difference]]] = {
+    'paif_attackgrad': compare_attack_gradients,
     'paif_fusion': compare_fusion,
     'paif_mit_b0': compare_mit_b0,
     'paif_mit_b3_recipe': compare_mit_b3,
     'paif_ops': compare_operators,
+    'paif_pgd': compare_pgd,
     'crossfuse_topk_metrics': compare_fusion_metrics,
 }
 

@@ -1,7 +1,11 @@
-"""Readers refuse what is wrong; a stopped run goes on as if it had not stopped."""
+"""Recipes, sources and the trainer: a stopped run goes on as if it had not stopped."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +18,10 @@ torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
 from models.data import Augmentation, LabelledPair, TrainingPairs, augment, generate, read_folder
 from models.paif import PAIF, load_config
-from models.train import Recipe, Stage, Trainer, learning_rate
+from models.recipe import FOLDER, Recipe, Stage, load_recipe
+from models.sources import read_sources
+from models.trainer import Trainer
+from models.workers import Workers
 
 
 def write_pair(folder: Path, name: str, size: tuple[int, int] = (48, 64), top: int = 3) -> None:
@@ -83,34 +90,46 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
 
 def test_learning_rate_rises_then_falls() -> None:
     stage = Stage('segment', 100, 1, (64, 64), 1.0, 10)
-    rates = [learning_rate(stage, step) for step in range(100)]
+    rates = [stage.learning_rate(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == 1.0
     assert rates[-1] < 0.02
     assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
-def recipe(**changes: object) -> Recipe:
-    stages = (
-        Stage('segment', 4, 2, (64, 64), 1e-3, 1),
-        Stage('fuse', 4, 2, (64, 64), 1e-3, 1),
-        Stage('joint', 4, 2, (64, 64), 1e-3, 1),
-    )
-    return replace(Recipe(), stages=stages, **changes)
+ATTACK = 'textbook1@8/255'
+STAGES = (
+    Stage('segment', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACK),
+    Stage('fuse', 4, 2, (64, 64), 1e-3, 1),
+    Stage('pretext', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACK),
+    Stage('joint', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACK),
+)
+RECIPE = Recipe(STAGES, (('pairs', 1.0),), (('pairs', 1.0),), average=0.5)
+ALONE = Workers(0, 1, torch.device('cpu'))
 
 
-def train(
-    out: Path, pairs: list[LabelledPair], stop_after: int | None = None
-) -> dict[str, torch.Tensor]:
-    """Train, optionally stopped after so many checkpoints, as a kill would."""
-    out.mkdir(exist_ok=True)
+def tiny() -> PAIF:
     torch.manual_seed(0)
-    network = PAIF(replace(load_config('paif_small'), channels=2, embedding=8))
+    config = replace(load_config('paif_small'), channels=2, backbone='mit_nano', embedding=8)
+    network = PAIF(config)
     for block in network.modules():
         if hasattr(block, 'drop_path'):
             block.drop_path = 0.0  # its draws are not part of what a checkpoint holds
     network.denoise_net.decoder.dropout.p = 0.0
-    trainer = Trainer(network, recipe(), [pairs], out)
+    return network
+
+
+@pytest.fixture(scope='module')
+def pairs() -> list[LabelledPair]:
+    return generate([500, 501], 1, 96, 128)
+
+
+def train(
+    out: Path, pairs: list[LabelledPair], recipe: Recipe = RECIPE, stop_after: int | None = None
+) -> dict[str, torch.Tensor]:
+    """Train, optionally stopped after so many checkpoints, as a kill would."""
+    out.mkdir(exist_ok=True)
+    trainer = Trainer(tiny(), recipe, {'pairs': pairs}, out, ALONE)
     if stop_after is not None:
         saved = trainer._save
 
@@ -122,38 +141,136 @@ def train(
                 raise KeyboardInterrupt
 
         trainer._save = save
-    trainer.run(workers=0, save_every=2)
-    return network.state_dict()
+    trainer.run(loaders=0, save_every=2)
+    return trainer.averaged().state_dict()
 
 
-def test_resumed_training_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
-    pairs = generate([500, 501], 1, 96, 128)
+def test_resumed_training_ends_where_an_unbroken_one_does(
+    tmp_path: Path, pairs: list[LabelledPair]
+) -> None:
     whole = train(tmp_path / 'whole', pairs)
-    for stop_after in (1, 2, 5):  # in the first stage, between two, in the last
+    for stop_after in (1, 2, 5, 7):  # in the first stage, between two, in pretext, in the last
         out = tmp_path / f'stopped{stop_after}'
         with pytest.raises(KeyboardInterrupt):
-            train(out, pairs, stop_after)
+            train(out, pairs, stop_after=stop_after)
         resumed = train(out, pairs)
         for key, value in whole.items():
             torch.testing.assert_close(resumed[key], value, atol=1e-6, rtol=1e-5, msg=key)
-    rows = (tmp_path / 'whole' / 'log.csv').read_text().split()
-    assert len(rows) == 6
-    assert [row.split(',')[0] for row in rows[::2]] == ['segment', 'fuse', 'joint']
+    rows = [row.split(',') for row in (tmp_path / 'whole' / 'log.csv').read_text().split()]
+    assert len(rows) == 8
+    assert [row[1] for row in rows[::2]] == ['segment', 'fuse', 'pretext', 'joint']
 
 
-def test_training_learns(tmp_path: Path) -> None:
-    pairs = generate([500], 1, 96, 128)
-    torch.manual_seed(0)
-    network = PAIF(replace(load_config('paif_small'), channels=2, embedding=8))
-    stages = (Stage('segment', 120, 2, (64, 64), 3e-3, 5),)
-    Trainer(network, replace(recipe(), stages=stages), [pairs], tmp_path).run(0, save_every=30)
-    losses = [float(row.split(',')[2]) for row in (tmp_path / 'log.csv').read_text().split()]
-    assert losses[-1] < 0.7 * losses[0]
+@pytest.mark.parametrize('adversarial', [0.0, 1.0])
+def test_training_learns(tmp_path: Path, pairs: list[LabelledPair], adversarial: float) -> None:
+    stage = Stage('segment', 100, 4, (64, 64), 3e-3, 5, adversarial, ATTACK)
+    trainer = Trainer(tiny(), replace(RECIPE, stages=(stage,)), {'pairs': pairs}, tmp_path, ALONE)
+    trainer.run(0, save_every=25)
+    losses = [float(row.split(',')[3]) for row in (tmp_path / 'log.csv').read_text().split()]
+    assert losses[-1] < 0.8 * losses[0]
 
 
-def test_another_recipe_does_not_go_on_silently(tmp_path: Path) -> None:
-    pairs = generate([500], 1, 96, 128)
-    train(tmp_path, pairs)
-    network = PAIF(replace(load_config('paif_small'), channels=2, embedding=8))
+def test_each_stage_moves_its_own_part(tmp_path: Path, pairs: list[LabelledPair]) -> None:
+    fresh = tiny().state_dict()
+    for stage in STAGES:
+        out = tmp_path / stage.kind
+        moved = train(out, pairs, replace(RECIPE, stages=(stage,), average=0.0))
+        parts = {key.split('.')[0] for key, value in moved.items() if not value.equal(fresh[key])}
+        expected = {
+            'segment': {'denoise_net'},
+            'fuse': {'enhance_net'},
+            'pretext': {'enhance_net'},
+            'joint': {'enhance_net', 'denoise_net'},
+        }
+        assert parts == expected[stage.kind], stage.kind
+
+
+def test_the_average_lies_between_start_and_end(tmp_path: Path, pairs: list[LabelledPair]) -> None:
+    stage = (STAGES[0],)
+    key = 'denoise_net.decoder.linear_pred.weight'
+    start = tiny().state_dict()[key]
+    last = train(tmp_path / 'last', pairs, replace(RECIPE, stages=stage, average=0.0))[key]
+    mean = train(tmp_path / 'mean', pairs, replace(RECIPE, stages=stage, average=0.9))[key]
+    assert 0 < (mean - start).norm() < 0.6 * (last - start).norm()
+
+
+def test_another_recipe_does_not_go_on_silently(tmp_path: Path, pairs: list[LabelledPair]) -> None:
+    recipe = replace(RECIPE, stages=STAGES[1:2])
+    train(tmp_path, pairs, recipe)
     with pytest.raises(ValueError, match='another recipe'):
-        Trainer(network, recipe(seed=1), [pairs], tmp_path).run(0)
+        train(tmp_path, pairs, replace(recipe, seed=1))
+
+
+def test_recipes_travel_as_json_and_refuse_what_is_wrong() -> None:
+    assert Recipe.from_json(RECIPE.to_json()) == RECIPE
+    for path in FOLDER.glob('*.json'):
+        assert load_recipe(path.stem).stages
+    with pytest.raises(FileNotFoundError, match='standard'):
+        load_recipe('no_such')
+    data = json.loads(RECIPE.to_json())
+    with pytest.raises(ValueError, match='sauce'):
+        Recipe.from_json(json.dumps(data | {'sauce': 1}))
+    with pytest.raises(ValueError, match='stages'):
+        Recipe.from_json('{}')
+    for changes, message in (
+        ({'kind': 'boil'}, 'boil'),
+        ({'steps': 1}, 'warm-up'),
+        ({'rate': 0.0}, 'rate 0'),
+        ({'adversarial': -1.0}, 'adversarial -1'),
+        ({'attack': 'magic7'}, 'magic7'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(STAGES[0], **changes)
+    scaled = RECIPE.scaled(0.01)
+    assert [stage.steps for stage in scaled.stages] == [2, 2, 2, 2]
+    assert [stage.warmup for stage in scaled.stages] == [1, 1, 1, 1]
+
+
+def test_sources_are_named_by_the_recipe(tmp_path: Path) -> None:
+    write_pair(tmp_path / 'train', 'a')
+    recipe = replace(RECIPE, unlabelled=(('scenes', 1.0),), scenes=1, frames=1)
+    found = read_sources(recipe, tmp_path, 4)
+    assert {name: len(pairs) for name, pairs in found.items()} == {'pairs': 1, 'scenes': 1}
+    with pytest.raises(ValueError, match='--data'):
+        read_sources(recipe, None, 4)
+    with pytest.raises(ValueError, match='attic'):
+        read_sources(replace(recipe, shares=(('attic', 1.0),)), tmp_path, 4)
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+import torch
+from models.data import generate
+from models.workers import Workers
+from models.trainer import Trainer
+from tests.test_train import RECIPE, tiny
+torch.set_num_threads(1)
+out = Path(sys.argv[1])
+workers = Workers.from_environment('cpu')
+trainer = Trainer(tiny(), RECIPE, {'pairs': generate([500, 501], 1, 96, 128)}, out, workers)
+trainer.run(0, 2)
+torch.save(trainer.network.state_dict(), out / f'rank{workers.rank}.pt')
+workers.close()
+"""
+
+
+def test_processes_under_torchrun_train_one_network(tmp_path: Path) -> None:
+    script = tmp_path / 'together.py'
+    script.write_text(TOGETHER)
+    command = f'-m torch.distributed.run --standalone --nproc-per-node 2 {script} {tmp_path}'
+    subprocess.run(
+        [sys.executable, *command.split()],
+        check=True,
+        timeout=300,
+        cwd=Path(__file__).resolve().parents[1],
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[1])},
+    )
+    first, second = (torch.load(tmp_path / f'rank{rank}.pt') for rank in range(2))
+    moved = tiny().state_dict()
+    for key, value in first.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, second[key], atol=1e-6, rtol=1e-5, msg=key)
+    assert any(not value.equal(moved[key]) for key, value in first.items())
+    alone = train(tmp_path / 'alone', generate([500, 501], 1, 96, 128))
+    assert any((alone[k] - v).abs().max() > 1e-4 for k, v in first.items() if v.ndim > 1)

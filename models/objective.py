@@ -1,0 +1,157 @@
+"""What a stage of training minimises: clean and adversarial losses of one batch of pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from models.attacks import Attack, perturb
+from models.data import Batch, blend
+from models.losses import FUSION_WEIGHT, SEGMENTATION_WEIGHT, fusion_loss, segmentation_loss
+from models.paif import PAIF, recolour, rgb_to_ycrcb
+
+
+def segment(network: PAIF, rgb: Tensor) -> Tensor:
+    """Segment RGB [N, 3, H, W] in 0..1 in bfloat16 where the device has it; float32 logits.
+
+    The segmenter only: bfloat16 ruins the variances of the guided filter.
+    """
+    device = rgb.device.type
+    usable = device == 'cpu' or torch.cuda.is_bf16_supported()
+    with torch.autocast(device, torch.bfloat16, enabled=usable):
+        logits: Tensor = network.denoise_net(network.segmenter_input(rgb))
+    return logits.float()
+
+
+class TargetCascade(nn.Module):
+    """A PAIF network whose fusion network is replaced by the picture it is trained towards.
+
+    The segmenter costs a tenth of the fusion network, so it is taught on this first. Attacks go
+    through the weighted mean; its weights stay those of the clean pair.
+
+    Args:
+        network: lends its segmenter.
+        weight: share of the thermal picture, [N, 1, H, W] in 0..1.
+    """
+
+    def __init__(self, network: PAIF, weight: Tensor) -> None:
+        super().__init__()
+        self.network, self.weight = network, weight
+
+    def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted mean [N, 1, H, W] and logits [N, classes, H / 4, W / 4]."""
+        fused = blend(thermal, visible, self.weight)
+        return fused, segment(self.network, recolour(fused, rgb_to_ycrcb(visible)))
+
+
+class Cascade(nn.Module):
+    """A PAIF network with its segmenter in bfloat16; forward as PAIF's."""
+
+    def __init__(self, network: PAIF) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fused luma [N, 1, H, W] and logits [N, classes, H / 4, W / 4]."""
+        fused, rgb = self.network.fuse(thermal, visible)
+        return fused, segment(self.network, rgb)
+
+
+class FusionOnly(nn.Module):
+    """The fusion network of a PAIF alone; its logits are empty."""
+
+    def __init__(self, network: PAIF) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fused luma [N, 1, H, W] and logits without classes."""
+        fused, _ = self.network.fuse(thermal, visible)
+        return fused, fused[:, :0]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a stage.
+
+    Attributes:
+        kind: 'segment', 'fuse' or 'joint', as in `models.recipe.Stage`.
+        adversarial: weight lambda of the adversarial loss, 0 for none.
+        attack: how adversarial pictures are made.
+        class_weights: of the cross-entropy.
+    """
+
+    kind: str
+    adversarial: float
+    attack: Attack
+    class_weights: tuple[float, ...]
+
+    def cascade(self, network: PAIF, batch: Batch) -> nn.Module:
+        """Return the part of a network that this stage trains and attacks."""
+        if self.kind == 'segment':
+            return TargetCascade(network, batch.weight)
+        return Cascade(network) if self.kind == 'joint' else FusionOnly(network)
+
+    def __call__(self, network: PAIF, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return L_tr + lambda L_tr^at of a batch (spec of PAIF, 4.1 and 5), scaled by 1 + lambda.
+
+        With an adversarial part, the first half of the pairs is taken clean and the second one
+        attacked: over many batches that is the mean of both losses over all pairs, for half the
+        work.
+
+        Args:
+            network: in training mode.
+            batch: pairs; at least two where there is an adversarial part.
+            generator: of the attack's random start.
+
+        Raises:
+            ValueError: an adversarial part with less than two pairs.
+        """
+        if not self.adversarial:
+            return self.loss(network, batch, batch.target)
+        half = len(batch.label) // 2
+        if not half:
+            msg = 'adversarial training with batches of 1: half is attacked, so at least 2'
+            raise ValueError(msg)
+        clean, hard = batch.part(0, half), batch.part(half, len(batch.label))
+        loss = self.loss(network, clean, clean.target)
+        # L_F compares with the clean target also where the inputs are attacked (spec 3.1).
+        attacked = self.attacked(network, hard, generator)
+        loss = loss + self.adversarial * self.loss(network, attacked, hard.target)
+        return loss / (1 + self.adversarial)
+
+    def attacked(self, network: PAIF, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return a batch with adversarial pictures, all else as it was.
+
+        Fusion alone has no task loss, so its attack drives the fused picture away from the clean
+        one instead (spec 2.1, `l_2`).
+        """
+        attack = replace(self.attack, loss='l_2') if self.kind == 'fuse' else self.attack
+        thermal, visible = perturb(
+            self.cascade(network, batch),
+            batch.thermal,
+            batch.visible,
+            batch.label,
+            attack,
+            generator,
+        )
+        return replace(batch, thermal=thermal, visible=visible)
+
+    def loss(self, network: PAIF, batch: Batch, target: Tensor) -> Tensor:
+        """Return 0.1 L_F + 4 CE (spec 3.1), or the part of it that this stage trains.
+
+        Args:
+            network: in training mode.
+            batch: pairs, attacked or not.
+            target: clean fusion target [N, 1, H, W].
+        """
+        fused, logits = self.cascade(network, batch)(batch.thermal, batch.visible)
+        if self.kind == 'fuse':
+            return fusion_loss(fused, target)
+        weights = fused.new_tensor(self.class_weights)
+        loss = SEGMENTATION_WEIGHT * segmentation_loss(logits, batch.label, weights)
+        if self.kind == 'joint':
+            loss = loss + FUSION_WEIGHT * fusion_loss(fused, target)
+        return loss

@@ -1,0 +1,141 @@
+"""Recipes of training as data: which stages, on which pairs, against which attacks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from models.attacks import parse_attack
+from models.genotype import read_named
+
+FOLDER = Path(__file__).parent / 'recipes'
+KINDS = ('segment', 'fuse', 'pretext', 'joint')
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        kind: 'segment' trains the segmenter alone, on the picture that fusion is trained towards;
+            'fuse' the fusion network alone, towards that picture; 'pretext' the same from attacks
+            of several strengths, aggregated (`models.pretext`); 'joint' both networks.
+        steps: optimiser steps; of 'pretext', outer steps.
+        batch: pairs in a step.
+        size: (height, width) of the crops in pixels.
+        rate: peak learning rate; warmed up linearly, then decayed linearly to 0 (poly, power 1).
+            Of 'pretext', the inner rate.
+        warmup: steps of the warm-up.
+        adversarial: weight lambda of the adversarial loss beside the clean one, 0 for none.
+        attack: how adversarial pictures are made, in the syntax of `models.attacks`.
+    """
+
+    kind: str
+    steps: int
+    batch: int
+    size: tuple[int, int]
+    rate: float
+    warmup: int
+    adversarial: float = 0.0
+    attack: str = 'textbook2@8/255'
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            msg = f'stage {self.kind!r}: choose one of {KINDS}'
+            raise ValueError(msg)
+        if min(self.steps, self.batch, *self.size) < 1 or not 0 <= self.warmup < self.steps:
+            msg = (
+                f'stage {self.kind!r} with {self.steps} steps, {self.warmup} of warm-up, '
+                f'{self.batch} pairs of {self.size}: all at least 1, warm-up below the steps'
+            )
+            raise ValueError(msg)
+        parse_attack(self.attack)
+        if self.rate <= 0 or self.adversarial < 0:
+            msg = (
+                f'stage {self.kind!r}: rate {self.rate} must be over 0, '
+                f'adversarial {self.adversarial} not under 0'
+            )
+            raise ValueError(msg)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step: linear warm-up, then linear decay to 0."""
+        if step < self.warmup:
+            return self.rate * (step + 1) / self.warmup
+        return self.rate * (1 - (step - self.warmup) / (self.steps - self.warmup))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the weights, beside the configuration and the pairs themselves.
+
+    Attributes:
+        stages: run in this order.
+        shares: how often each source of pairs is drawn where labels are needed; the shares of
+            sources that are there are scaled to sum to 1.
+        unlabelled: the same for 'fuse' and 'pretext', which need no labels.
+        class_weights: of the cross-entropy; background is 94 % of the pixels.
+        scenes: number of generated scenes.
+        frames: frames of each.
+        average: decay of the moving average of the weights, which is what is kept; 0 for none.
+        seed: of the initial weights and of every draw.
+    """
+
+    stages: tuple[Stage, ...]
+    shares: tuple[tuple[str, float], ...]
+    unlabelled: tuple[tuple[str, float], ...]
+    class_weights: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    scenes: int = 240
+    frames: int = 5
+    average: float = 0.99
+    seed: int = 0
+
+    def scaled(self, factor: float) -> Recipe:
+        """Return this recipe with every stage's steps and warm-up multiplied; at least 2 and 1."""
+        stages = tuple(
+            replace(
+                stage,
+                steps=max(2, round(stage.steps * factor)),
+                warmup=min(
+                    max(1, round(stage.warmup * factor)), max(2, round(stage.steps * factor)) - 1
+                ),
+            )
+            for stage in self.stages
+        )
+        return replace(self, stages=stages)
+
+    def to_json(self) -> str:
+        """Return the recipe as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Read a recipe.
+
+        Raises:
+            ValueError: an entry is unknown, missing or out of range.
+        """
+        data = json.loads(text)
+        try:
+            stages = tuple(
+                Stage(**(stage | {'size': tuple(stage['size'])})) for stage in data.pop('stages')
+            )
+            shares, unlabelled = (
+                tuple((str(name), float(share)) for name, share in data.pop(key))
+                for key in ('shares', 'unlabelled')
+            )
+            weights = tuple(data.pop('class_weights', cls.class_weights))
+            return cls(stages, shares, unlabelled, class_weights=weights, **data)
+        except (KeyError, TypeError) as err:
+            msg = f'not a recipe: {err}'
+            raise ValueError(msg) from err
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """Load a recipe by the path of its JSON file, or by name from `models/recipes`.
+
+    Raises:
+        FileNotFoundError: neither exists; the message lists the known names.
+        ValueError: the file is not a recipe.
+    """
+    return Recipe.from_json(read_named(name, FOLDER, 'recipe'))
