@@ -17,7 +17,8 @@ from paif_ros.engines.base import U8, Prediction
 from paif_ros.parameters import MaskParameters
 
 MAX_GAP = 10**9  # ns between two frames after which the old mask says nothing of the new one
-CELL = 4  # pixels: change is looked for in means of so many by so many, which averages noise out
+HALVINGS = 2
+CELL = 2**HALVINGS  # pixels: change is looked for in means of 4 by 4, which averages noise out
 OFF = MaskParameters(hold=1, confidence=255, motion=255)
 
 
@@ -121,8 +122,10 @@ def _cells(picture: U8) -> U8:
     """Return the means of a picture's cells, uint8 [H / CELL, W / CELL] or with 3 channels."""
     import cv2
 
-    height, width = (max(1, side // CELL) for side in picture.shape[:2])
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+    for _ in range(HALVINGS):  # OpenCV is four times as fast at that as in one step
+        height, width = (max(1, side // 2) for side in picture.shape[:2])
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+    return picture
 
 
 def _change(old: _Memory, visible: U8, thermal: U8) -> U8:
