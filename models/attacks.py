@@ -14,6 +14,10 @@ named on the command line as KIND STEPS, then options:
     pgd5@4/255@1/255     another eps and step
     pgd5:thermal         one camera only, or :visible
     pgd5x3               the worst of three random starts for each picture
+    pgd5-l_2             another loss: ce, or without labels l_1, l_2, l_ssim, how far the fused
+                         luma moves from that of the clean pair
+
+Options stand in the order STEPS-LOSS@EPS@STEP:CAMERAxRESTARTS.
 """
 
 from __future__ import annotations
@@ -49,7 +53,8 @@ class Attack:
         accumulate: whether gradients add up over the steps, as in the official code, which never
             zeroes them.
         start: 'clean', 'uniform' in the ball, or 'sign': a random corner of it.
-        restarts: random starts; each picture keeps the one with its largest loss.
+        restarts: random starts; each picture keeps the one with its largest cross-entropy, or
+            loss where that needs no label.
     """
 
     name: str
@@ -236,19 +241,27 @@ class _Victim:
     attack: Attack
     reference: Tensor | None
 
-    def loss(self, pictures: tuple[Tensor, Tensor], progress: float) -> Tensor:
-        """Return each picture's loss, [N]."""
+    def loss(
+        self, pictures: tuple[Tensor, Tensor], progress: float, name: str | None = None
+    ) -> Tensor:
+        """Return each picture's loss, [N]: the attack's, or another one of LOSSES."""
         fused, logits = self.network(*pictures)
         if self.attack.loss not in WITHOUT_LABEL:
             size = self.label.shape[1:]
             logits = F.interpolate(logits.float(), size, mode='bilinear', align_corners=False)
         clean = fused if self.reference is None else self.reference
-        return LOSSES[self.attack.loss](Situation(logits, self.label, fused, clean, progress))
+        situation = Situation(logits, self.label, fused, clean, progress)
+        return LOSSES[name or self.attack.loss](situation)
 
     @torch.no_grad()
     def damage(self, pictures: tuple[Tensor, Tensor]) -> Tensor:
-        """Return each picture's loss after all steps, [N]."""
-        return self.loss(pictures, 1.0)
+        """Return what restarts are judged by, [N]: the cross-entropy, or the loss without label.
+
+        SegPGD's and CosPGD's weights steer the climb. As a score they would count the more the
+        fewer pixels are lost.
+        """
+        name = self.attack.loss if self.attack.loss in WITHOUT_LABEL else 'ce'
+        return self.loss(pictures, 1.0, name)
 
     def climb(
         self,
@@ -277,7 +290,11 @@ class _Victim:
                     totals[i] = totals[i] + grad if attack.accumulate else grad
                 stepped = deltas[i].detach() + attack.step * totals[i].sign()
                 deltas[i] = _inside(clean[i], stepped, attack.eps)
-        return clean[0] + deltas[0].detach(), clean[1] + deltas[1].detach()
+        # x + (y - x) can miss y by a rounding, and so leave 0..1.
+        thermal, visible = (
+            (x + d.detach()).clamp(0, 1) for x, d in zip(clean, deltas, strict=True)
+        )
+        return thermal, visible
 
 
 def _random(x: Tensor, attack: Attack, generator: torch.Generator | None) -> Tensor:
@@ -304,7 +321,8 @@ _KINDS: dict[str, dict[str, Any]] = {
 }
 _ITERATED = ('pgd', 'textbook', 'segpgd', 'cospgd')
 _NAME = re.compile(
-    r'(?P<kind>[a-z]+)(?P<steps>\d+)?(?:@(?P<eps>[\d./]+))?(?:@(?P<step>[\d./]+))?'
+    r'(?P<kind>[a-z]+)(?P<steps>\d+)?(?:-(?P<loss>[a-z_\d]+))?'
+    r'(?:@(?P<eps>[\d./]+))?(?:@(?P<step>[\d./]+))?'
     r'(?::(?P<modality>[a-z]+))?(?:x(?P<restarts>\d+))?'
 )
 
@@ -320,7 +338,8 @@ def parse_attack(text: str) -> Attack:
     if match is None or kind not in _KINDS or (kind in _ITERATED) != bool(match['steps']):
         msg = (
             f'attack {text!r}: choose none, noise or fgsm, or {", ".join(_ITERATED)} followed by '
-            'the number of steps, such as pgd5; then @EPS, @STEP, :thermal or :visible, xRESTARTS'
+            'the number of steps, such as pgd5; then -LOSS, @EPS, @STEP, :thermal or :visible, '
+            'xRESTARTS'
         )
         raise ValueError(msg)
     try:
@@ -332,6 +351,8 @@ def parse_attack(text: str) -> Attack:
     options = dict(_KINDS[kind])
     if match['steps']:
         options['steps'] = int(match['steps'])
+    if match['loss']:
+        options['loss'] = match['loss']
     if kind == 'fgsm':
         step = eps
     return Attack(
