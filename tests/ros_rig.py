@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,10 +42,26 @@ ENCODINGS = {
 }
 
 
+@cache
 def domain() -> int:
-    """Return a ROS domain of this process; those of two distros that are tested at once differ."""
-    first = 10 if version('rclpy').startswith('7.') else 55
-    return first + os.getpid() % 45
+    """Return a ROS domain that is this process's alone: groups of tests run at once.
+
+    Raises:
+        RuntimeError: if all are taken.
+    """
+    for step in range(90):
+        number = 10 + (os.getpid() + step) % 90  # another than that of the run before
+        try:
+            lock = os.open(f'{tempfile.gettempdir()}/paif_ros_domain_{number}', os.O_CREAT)
+        except PermissionError:  # another user's
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until this process ends
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        return number
+    raise RuntimeError('ROS domains 10 to 99 are all taken by runs of these tests: end some')
 
 
 def environment() -> dict[str, str]:
