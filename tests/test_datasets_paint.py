@@ -90,10 +90,10 @@ def test_a_threshold_on_the_painting_does_not_find_the_label(tmp_path: Path) -> 
         pytest.skip(f'{SHARED} is not here')
     for kind in ('vi', 'label'):
         (tmp_path / kind).mkdir()
-        for path in sorted((SHARED / kind).glob('*'))[::4]:
+        for path in sorted((SHARED / kind).glob('*'))[::7]:
             (tmp_path / kind / path.name).symlink_to(path.resolve())
     pairs = read_camvid(tmp_path)
-    assert len(pairs) > 20
+    assert len(pairs) > 12
     for number in (1, 2, 3, None):
         assert best_threshold_iou(pairs, number) < 0.25
     # Yet warmth says something: people are hotter than the rest in most frames.
@@ -109,7 +109,7 @@ def test_a_labels_edge_is_not_the_paintings(tmp_path: Path) -> None:
     """Half of the step at a person's outline lies further than a pixel away from it."""
     write_street(tmp_path, ('a',))
     shares = []
-    for pair in read_camvid(tmp_path, paintings=24):
+    for pair in read_camvid(tmp_path, paintings=10):
         rows = slice(54, 76)
         line = pair.thermal[rows, 0:30].astype(np.float64).mean(0)
         steps = np.abs(np.diff(line))[4:14]  # the edge lies between columns 9 and 10
