@@ -110,17 +110,24 @@ class Objective:
             ValueError: an adversarial part with less than two pairs.
         """
         if not self.adversarial:
-            return self.loss(network, batch, batch.target)
+            fused, logits = self.cascade(network, batch)(batch.thermal, batch.visible)
+            return self.loss(fused, logits, batch.target, batch.label)
         half = len(batch.label) // 2
         if not half:
             msg = 'adversarial training with batches of 1: half is attacked, so at least 2'
             raise ValueError(msg)
-        clean, hard = batch.part(0, half), batch.part(half, len(batch.label))
-        loss = self.loss(network, clean, clean.target)
+        attacked = self.attacked(network, batch.part(half, len(batch.label)), generator)
+        # One forward for both, so that BatchNorm sees while training what its running statistics
+        # hold: attacked pairs normalised by themselves would lose the very shift of the attack.
+        fused, logits = self.cascade(network, batch)(
+            torch.cat((batch.thermal[:half], attacked.thermal)),
+            torch.cat((batch.visible[:half], attacked.visible)),
+        )
         # L_F compares with the clean target also where the inputs are attacked (spec 3.1).
-        attacked = self.attacked(network, hard, generator)
-        loss = loss + self.adversarial * self.loss(network, attacked, hard.target)
-        return loss / (1 + self.adversarial)
+        parts = (fused, logits, batch.target, batch.label)
+        clean = self.loss(*(part[:half] for part in parts))
+        hard = self.loss(*(part[half:] for part in parts))
+        return (clean + self.adversarial * hard) / (1 + self.adversarial)
 
     def attacked(self, network: PAIF, batch: Batch, generator: torch.Generator) -> Batch:
         """Return a batch with adversarial pictures, all else as it was.
@@ -139,19 +146,19 @@ class Objective:
         )
         return replace(batch, thermal=thermal, visible=visible)
 
-    def loss(self, network: PAIF, batch: Batch, target: Tensor) -> Tensor:
+    def loss(self, fused: Tensor, logits: Tensor, target: Tensor, label: Tensor) -> Tensor:
         """Return 0.1 L_F + 4 CE (spec 3.1), or the part of it that this stage trains.
 
         Args:
-            network: in training mode.
-            batch: pairs, attacked or not.
-            target: clean fusion target [N, 1, H, W].
+            fused: fused luma [N, 1, H, W].
+            logits: [N, classes, h, w].
+            target: fusion target of the clean pairs, [N, 1, H, W].
+            label: int64 [N, H, W], 255 ignored.
         """
-        fused, logits = self.cascade(network, batch)(batch.thermal, batch.visible)
         if self.kind == 'fuse':
             return fusion_loss(fused, target)
         weights = fused.new_tensor(self.class_weights)
-        loss = SEGMENTATION_WEIGHT * segmentation_loss(logits, batch.label, weights)
+        loss = SEGMENTATION_WEIGHT * segmentation_loss(logits, label, weights)
         if self.kind == 'joint':
             loss = loss + FUSION_WEIGHT * fusion_loss(fused, target)
         return loss
