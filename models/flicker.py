@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.checkpoint import CheckpointError, sha256
-from models.sequences import Network, Sequence, clips, drawn, load_network
+from models.sequences import SCENE_SEED, Network, Sequence, clips, drawn, load_network
 from models.temporal import (
     MaskFlicker,
     MaskMeter,
@@ -192,6 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--weights', type=Path, required=True)
     parser.add_argument('--data', type=Path, action='append', default=[], help='may be repeated')
     parser.add_argument('--scenes', type=int, default=0, help='how many generated scenes')
+    parser.add_argument('--seed', type=int, default=SCENE_SEED, help='of the first scene')
     parser.add_argument('--rate', type=float, default=10.0, help='frames per second of scenes')
     parser.add_argument('--frames', type=int, default=40, help='of each clip, 0 for all of a film')
     parser.add_argument(
@@ -213,23 +214,25 @@ def main(argv: list[str] | None = None) -> int:
         for name, value in asdict(hold).items():
             known[f'mask.{name}'].check(value)
         found = [clip for path in args.data for clip in clips(path, args.every, args.frames)]
-        found += drawn(args.scenes, args.rate, args.frames)
+        found += drawn(args.scenes, args.rate, args.frames, args.seed)
         network = load_network(args.weights, args.backend, args.threads)
         if args.scenes and network.classes[: len(CLASSES)] != CLASSES:
             parser.error(f'scenes have classes {CLASSES}, these weights {network.classes}')
     except (OSError, ValueError, PaifError, CheckpointError) as err:
         print(f'error: {err}', file=sys.stderr)
         return 2
-    reports = [measure(network, sequence, hold) for sequence in found]
+    reports = []
+    for sequence in found:
+        reports.append(measure(network, sequence, hold))
+        if args.json:  # after each clip: they take minutes
+            content = {
+                'weights': str(args.weights),
+                'weights_sha256': sha256(args.weights),
+                'hold': asdict(hold),
+                'clips': [asdict(report) for report in reports],
+            }
+            args.json.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     print(tables(reports))
-    if args.json:
-        content = {
-            'weights': str(args.weights),
-            'weights_sha256': sha256(args.weights),
-            'hold': asdict(hold),
-            'clips': [asdict(report) for report in reports],
-        }
-        args.json.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     return 0
 
 

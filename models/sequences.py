@@ -107,11 +107,21 @@ def clips(folder: Path, every: int, frames: int) -> list[Sequence]:
     return found
 
 
-def drawn(scenes: int, rate: float, frames: int) -> list[Sequence]:
-    """Return generated scenes, all conditions in turn, thermal as the node's range shows it."""
+def drawn(scenes: int, rate: float, frames: int, seed: int = SCENE_SEED) -> list[Sequence]:
+    """Return generated scenes, all conditions in turn, thermal as the node's range shows it.
+
+    Args:
+        scenes: how many.
+        rate: frames per second.
+        frames: of each scene.
+        seed: of the first one; each further takes the next number.
+
+    Raises:
+        ValueError: a value is out of the range that scenes have.
+    """
     found = []
     for number in range(scenes):
-        config = SceneConfig(SCENE_SEED + number, CONDITIONS[number % len(CONDITIONS)], rate=rate)
+        config = SceneConfig(seed + number, CONDITIONS[number % len(CONDITIONS)], rate=rate)
 
         def shots(config: SceneConfig = config) -> Iterator[tuple[U8, U8, U8 | None]]:
             scene, agc = Scene(config), Agc()
