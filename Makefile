@@ -15,7 +15,8 @@ BOTH := $(addprefix tests/test_, node.py node_modes.py node_embedding.py lifecyc
 	$(wildcard tests/test_fault_*.py)
 KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py node_tensorrt.py demo_run.py dds_images.py)
 # All others: they compute, so they take what the waiting ones leave, at a lower priority (a third
-# of the weight): those have clocks to keep, these have not.
+# of the weight): those have clocks to keep, these have not. A worker that is done early takes
+# tests over from the other one: the heavy files would come last, each for one worker.
 REST := $(filter-out $(KILTED),$(wildcard tests/test_*.py))
 
 .PHONY: demo test lint unit kilted jazzy rest docs clean
@@ -26,7 +27,7 @@ demo: .venv/.ready-demo  ## fuse and segment a replayed recording over real ROS 
 # Each begins as soon as its environment is there; the smaller one, of Jazzy, is there first.
 test:  ## all tests on Kilted, those of the node on Jazzy too
 	@echo 'Installs what is missing, then runs lint and three groups of tests at once. Each prints when it ends.'
-	$(MAKE) --jobs 4 --output-sync=target lint kilted jazzy rest
+	PYTHONDONTWRITEBYTECODE= $(MAKE) --jobs 4 --output-sync=target lint kilted jazzy rest
 
 lint: .venv/.ready-dev
 	$(RUN) -m ruff check .
@@ -40,7 +41,7 @@ kilted: .venv/.ready-dev
 	$(TEST_ENVIRONMENT) $(RUN) -m pytest $(KILTED)
 
 rest: .venv/.ready-dev
-	$(TEST_ENVIRONMENT) nice -n 5 $(RUN) -m pytest --numprocesses 2 --dist loadfile $(REST)
+	$(TEST_ENVIRONMENT) nice -n 5 $(RUN) -m pytest --numprocesses 2 --dist worksteal $(REST)
 
 # Where a ROS 2 is sourced, the tests above ran on that one; its libraries would clash with the wheels.
 ifeq ($(ROS_DISTRO),)

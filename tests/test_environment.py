@@ -28,7 +28,7 @@ esac
 
 
 def make(
-    folder: Path, kind: str, version: str, pip: bool = True
+    folder: Path, kind: str, version: str, pip: bool = True, **extra: str
 ) -> subprocess.CompletedProcess[str]:
     python = folder / 'fakepython'
     python.write_text(
@@ -38,7 +38,7 @@ def make(
     environment = {k: v for k, v in os.environ.items() if k != 'ROS_DISTRO'}
     return subprocess.run(
         [str(ROOT / 'tools' / 'environment.sh'), str(folder / 'venv'), kind],
-        env={**environment, 'PYTHON': str(python)},
+        env={**environment, 'PYTHON': str(python), **extra},
         capture_output=True,
         text=True,
         timeout=20,
@@ -84,3 +84,19 @@ def test_the_version_of_a_finished_environment_counts(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert 'is Python 3.13' in result.stderr
     assert 'make clean' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ('kind', 'told', 'option'),
+    [
+        ('dev', '', '--no-compile'),
+        ('dev', '1', '--compile'),  # else every start of Python would compile torch again
+        ('demo', '', '--compile'),
+    ],
+)
+def test_modules_are_compiled_where_python_will_not(
+    tmp_path: Path, kind: str, told: str, option: str
+) -> None:
+    result = make(tmp_path, kind, '3.11', PYTHONDONTWRITEBYTECODE=told)
+    assert result.returncode == 0, result.stderr
+    assert f' {option} ' in result.stdout

@@ -50,7 +50,11 @@ if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
     "$python" -m venv "${options[@]}" "$folder" ||
         fail "could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
 fi
+# To compile all modules of torch and its like takes half a minute; those that tests import are
+# compiled when they are, unless Python is told not to keep them.
+compile=(--compile)
+[ "$kind" = demo ] || [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || compile=(--no-compile)
 echo "installing into $folder (a minute or two)"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${wheels[@]}" ||
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${compile[@]}" "${wheels[@]}" ||
     fail "pip could not install the packages above; is the network there?"
 touch "$folder/.ready-$kind"
