@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from models.attacks import parse_attack, perturb
 from models.checkpoint import load_paif, save_paif
-from models.compare import spread
 from models.data import LabelledPair, read_folder, to_tensors
+from models.evaluation.sets import spread
 from models.metrics import confusion, scores
 from models.paif import PAIF
 

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 
 from models.checkpoint import load_paif, save_paif, warm_start
-from models.data import LabelledPair, read_folder
+from models.data import read_folder
 from models.evaluation.masks import attacked_scores
+from models.evaluation.sets import spread
 from models.paif import PAIF, PAIFConfig, load_config
 from models.recipe import Recipe, Stage
 from models.sources import Sources, read_sources
@@ -183,13 +184,6 @@ def main(argv: list[str] | None = None) -> int:
                 args.json.write_text(json.dumps([asdict(s) for s in scores], indent=2) + '\n')
     print(table(scores))
     return 0
-
-
-def spread(pairs: list[LabelledPair], count: int) -> list[LabelledPair]:
-    """Return `count` pairs evenly spread over a list, all of it where it is shorter."""
-    if len(pairs) <= count:
-        return pairs
-    return [pairs[i] for i in np.linspace(0, len(pairs) - 1, count).round().astype(int)]
 
 
 if __name__ == '__main__':
