@@ -1,0 +1,1 @@
+"""Search for the operators of PAIF's cells, with the latency that a machine measured."""
