@@ -82,10 +82,12 @@ def stages(start: str, joint: float, scale: float) -> tuple[Stage, ...]:
     first = {
         'fuse': (Stage('fuse', 200, 8, (128, 160), 2e-3, 20),),
         # A third of the outer steps: each fits three copies.
-        'pretext': (Stage('pretext', 67, 8, (128, 160), 2e-3, 5, 1.0, 'textbook1@8/255'),),
+        'pretext': (
+            Stage('pretext', 67, 8, (128, 160), 2e-3, 5, 1.0, ('textbook2@8/255@4/255',)),
+        ),
         '': (),
     }[start]
-    last = Stage('joint', 200, 8, (160, 192), 3e-4, 15, joint, 'textbook2@8/255')
+    last = Stage('joint', 200, 8, (160, 192), 3e-4, 15, joint)
     return Recipe((*first, last), (), ()).scaled(scale).stages
 
 

@@ -28,7 +28,9 @@ class Stage:
             Of 'pretext', the inner rate.
         warmup: steps of the warm-up.
         adversarial: weight lambda of the adversarial loss beside the clean one, 0 for none.
-        attack: how adversarial pictures are made, in the syntax of `models.attacks`.
+        attacks: how adversarial pictures are made, in the syntax of `models.attacks`; each step
+            draws one. Weak ones alone are learned by heart: two coarse steps at the full strength
+            left a network that fell to a quarter of it.
     """
 
     kind: str
@@ -38,7 +40,7 @@ class Stage:
     rate: float
     warmup: int
     adversarial: float = 0.0
-    attack: str = 'textbook2@8/255'
+    attacks: tuple[str, ...] = ('textbook3@8/255@3/255', 'textbook3@4/255@1.5/255')
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -50,7 +52,11 @@ class Stage:
                 f'{self.batch} pairs of {self.size}: all at least 1, warm-up below the steps'
             )
             raise ValueError(msg)
-        parse_attack(self.attack)
+        if not self.attacks:
+            msg = f'stage {self.kind!r} has no attacks: leave them out for the default ones'
+            raise ValueError(msg)
+        for attack in self.attacks:
+            parse_attack(attack)
         if self.rate <= 0 or self.adversarial < 0:
             msg = (
                 f'stage {self.kind!r}: rate {self.rate} must be over 0, '
@@ -118,7 +124,8 @@ class Recipe:
         data = json.loads(text)
         try:
             stages = tuple(
-                Stage(**(stage | {'size': tuple(stage['size'])})) for stage in data.pop('stages')
+                Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in stage.items()})
+                for stage in data.pop('stages')
             )
             shares, unlabelled = (
                 tuple((str(name), float(share)) for name, share in data.pop(key))

@@ -123,10 +123,11 @@ class Trainer:
         self, start: Position, optimiser: torch.optim.Optimizer, loaders: int, every: int
     ) -> None:
         stage = self.recipe.stages[start.stage]
-        attack = parse_attack(stage.attack)
         kind = 'fuse' if stage.kind == 'pretext' else stage.kind
-        objective = Objective(kind, stage.adversarial, attack, self.recipe.class_weights)
-        pretext = Pretext(objective) if stage.kind == 'pretext' else None
+        objectives = [
+            Objective(kind, stage.adversarial, parse_attack(name), self.recipe.class_weights)
+            for name in stage.attacks
+        ]
         losses: list[float] = []
         started = time.monotonic()
         self.network.train()
@@ -143,8 +144,12 @@ class Trainer:
             batch = cpu_batch.to(self.workers.device)
             generator = self._generator(start.stage, step)
             rate = stage.learning_rate(step)
-            if pretext:
-                loss = pretext.step(self.network, batch, rate, generator, self.workers)
+            drawn_attack = torch.randint(
+                len(objectives), (), generator=generator, device=self.workers.device
+            )
+            objective = objectives[int(drawn_attack)]
+            if stage.kind == 'pretext':
+                loss = Pretext(objective).step(self.network, batch, rate, generator, self.workers)
             else:
                 loss = self._step(objective, batch, rate, generator, optimiser)
             if not np.isfinite(loss):

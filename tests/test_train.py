@@ -97,12 +97,12 @@ def test_learning_rate_rises_then_falls() -> None:
     assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
-ATTACK = 'textbook1@8/255'
+ATTACKS = ('textbook1@8/255', 'fgsm@4/255')
 STAGES = (
-    Stage('segment', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACK),
+    Stage('segment', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACKS),
     Stage('fuse', 4, 2, (64, 64), 1e-3, 1),
-    Stage('pretext', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACK),
-    Stage('joint', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACK),
+    Stage('pretext', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACKS),
+    Stage('joint', 4, 2, (64, 64), 1e-3, 1, 1.0, ATTACKS),
 )
 RECIPE = Recipe(STAGES, (('pairs', 1.0),), (('pairs', 1.0),), average=0.5)
 ALONE = Workers(0, 1, torch.device('cpu'))
@@ -163,7 +163,7 @@ def test_resumed_training_ends_where_an_unbroken_one_does(
 
 @pytest.mark.parametrize('adversarial', [0.0, 1.0])
 def test_training_learns(tmp_path: Path, pairs: list[LabelledPair], adversarial: float) -> None:
-    stage = Stage('segment', 100, 4, (64, 64), 3e-3, 5, adversarial, ATTACK)
+    stage = Stage('segment', 100, 4, (64, 64), 3e-3, 5, adversarial, ATTACKS)
     trainer = Trainer(tiny(), replace(RECIPE, stages=(stage,)), {'pairs': pairs}, tmp_path, ALONE)
     trainer.run(0, save_every=25)
     losses = [float(row.split(',')[3]) for row in (tmp_path / 'log.csv').read_text().split()]
@@ -217,7 +217,8 @@ def test_recipes_travel_as_json_and_refuse_what_is_wrong() -> None:
         ({'steps': 1}, 'warm-up'),
         ({'rate': 0.0}, 'rate 0'),
         ({'adversarial': -1.0}, 'adversarial -1'),
-        ({'attack': 'magic7'}, 'magic7'),
+        ({'attacks': ('magic7',)}, 'magic7'),
+        ({'attacks': ()}, 'no attacks'),
     ):
         with pytest.raises(ValueError, match=message):
             replace(STAGES[0], **changes)
