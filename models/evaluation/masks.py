@@ -87,10 +87,10 @@ def attackable(network: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def masks(
+def segment(
     network: nn.Module, thermal: Tensor, visible: Tensor, size: Sequence[int]
-) -> tuple[NDArray[np.uint8], int]:
-    """Segment pairs.
+) -> tuple[Tensor, NDArray[np.uint8], int]:
+    """Fuse and segment pairs.
 
     Args:
         network: forward(thermal, visible) gives fused luma and logits [N, classes, h, w].
@@ -99,11 +99,100 @@ def masks(
         size: (height, width) that the logits are resized to.
 
     Returns:
-        Class ids uint8 [N, *size], and the number of classes.
+        Fused luma [N, 1, H, W], class ids uint8 [N, *size], and the number of classes.
     """
-    _, logits = network(thermal, visible)
+    fused, logits = network(thermal, visible)
     full = F.interpolate(logits, tuple(size), mode='bilinear', align_corners=False)
-    return full.argmax(1).to('cpu', torch.uint8).numpy(), logits.shape[1]
+    return fused, full.argmax(1).to('cpu', torch.uint8).numpy(), logits.shape[1]
+
+
+def masks(
+    network: nn.Module, thermal: Tensor, visible: Tensor, size: Sequence[int]
+) -> tuple[NDArray[np.uint8], int]:
+    """Segment pairs: `segment` without the fused luma."""
+    return segment(network, thermal, visible, size)[1:]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a network made of a few pairs under one attack.
+
+    Attributes:
+        first: place of the first of these pairs among all.
+        pairs: as they were read.
+        attack: its name.
+        thermal: attacked, float32 [N, 1, H, W] in 0..1.
+        visible: attacked, float32 [N, 3, H, W] RGB in 0..1.
+        fused: luma float32 [N, 1, H, W].
+        masks: class ids uint8 [N, H, W].
+        classes: number of classes.
+        pictures: fused RGB pictures uint8 [H, W, 3] where they came ready, else None.
+    """
+
+    first: int
+    pairs: Sequence[LabelledPair]
+    attack: str
+    thermal: Tensor
+    visible: Tensor
+    fused: Tensor
+    masks: NDArray[np.uint8]
+    classes: int
+    pictures: Sequence[NDArray[np.uint8]] | None = None
+
+    def confusions(self) -> list[NDArray[np.int64]]:
+        """Return the confusion matrix of each pair, int64 [classes, classes]."""
+        return [
+            confusion(pair.label, mask, self.classes)
+            for pair, mask in zip(self.pairs, self.masks, strict=True)
+        ]
+
+
+def outcomes(
+    network: nn.Module,
+    pairs: Sequence[LabelledPair],
+    attacks: Sequence[Attack],
+    *,
+    seed: int = 0,
+    batch: int = 1,
+    device: torch.device | str | None = None,
+    what: str | None = None,
+) -> Iterator[Outcome]:
+    """Yield what a network makes of every pair under every attack, a few pairs at a time.
+
+    Args:
+        network: forward(thermal, visible) gives fused luma and logits; it is left as it was.
+        pairs: of any sizes; neighbours of equal size can share a batch.
+        attacks: 'none' among them where clean pairs are wanted; in this order for each pair.
+        seed: of the random starts.
+        batch: largest number of pairs at a time; a network that stretches a whole batch by one
+            range (`PAIFConfig.stretch`) is only scored as the official code does with 1.
+        device: where to compute, the network's own when None.
+        what: title of a progress bar; None shows none.
+
+    Raises:
+        ValueError: there are no pairs, or two attacks have one name.
+    """
+    names = [attack.name for attack in attacks]
+    if not pairs or not names or len(set(names)) < len(names):
+        msg = f'{len(pairs)} pairs under attacks {names}: at least one of each, each attack once'
+        raise ValueError(msg)
+    where = torch.device(device) if device is not None else next(network.parameters()).device
+    network.to(where)
+    bar = tqdm(
+        total=len(pairs) * len(attacks), desc=what, unit='mask', mininterval=5, disable=not what
+    )
+    first = 0
+    with attackable(network), bar:
+        for group in same_size(pairs, batch):
+            t = Tensors.of(group, where)
+            for attack in attacks:
+                bar.set_postfix_str(attack.name, refresh=False)
+                generator = draws(group, seed, where)
+                moved = perturb(network, t.thermal, t.visible, t.label, attack, generator)
+                fused, predicted, classes = segment(network, *moved, t.label.shape[1:])
+                yield Outcome(first, group, attack.name, *moved, fused, predicted, classes)
+                bar.update(len(group))
+            first += len(group)
 
 
 def confusions(
@@ -118,45 +207,16 @@ def confusions(
 ) -> dict[str, NDArray[np.int64]]:
     """Count pixels by true and predicted class for each pair under each attack.
 
-    Args:
-        network: forward(thermal, visible) gives fused luma and logits; it is left as it was.
-        pairs: of any sizes; neighbours of equal size can share a batch.
-        attacks: 'none' among them where clean pairs are wanted.
-        seed: of the random starts.
-        batch: largest number of pairs at a time; a network that stretches a whole batch by one
-            range (`PAIFConfig.stretch`) is only scored as the official code does with 1.
-        device: where to compute, the network's own when None.
-        what: title of a progress bar; None shows none.
+    Arguments and errors as those of `outcomes`.
 
     Returns:
         By attack name int64 [pairs, classes, classes], rows true and columns predicted.
-
-    Raises:
-        ValueError: there are no pairs, or two attacks have one name.
     """
-    names = [attack.name for attack in attacks]
-    if not pairs or len(set(names)) < len(names):
-        msg = f'{len(pairs)} pairs under attacks {names}: at least one pair, and each attack once'
-        raise ValueError(msg)
-    where = torch.device(device) if device is not None else next(network.parameters()).device
-    network.to(where)
-    found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}
-    bar = tqdm(
-        total=len(pairs) * len(attacks), desc=what, unit='mask', mininterval=5, disable=not what
-    )
-    with attackable(network), bar:
-        for group in same_size(pairs, batch):
-            t = Tensors.of(group, where)
-            for attack in attacks:
-                bar.set_postfix_str(attack.name, refresh=False)
-                generator = draws(group, seed, where)
-                moved = perturb(network, t.thermal, t.visible, t.label, attack, generator)
-                predicted, classes = masks(network, *moved, t.label.shape[1:])
-                found[attack.name] += [
-                    confusion(pair.label, mask, classes)
-                    for pair, mask in zip(group, predicted, strict=True)
-                ]
-                bar.update(len(group))
+    found: dict[str, list[NDArray[np.int64]]] = {attack.name: [] for attack in attacks}
+    for outcome in outcomes(
+        network, pairs, attacks, seed=seed, batch=batch, device=device, what=what
+    ):
+        found[outcome.attack] += outcome.confusions()
     return {name: np.stack(matrices) for name, matrices in found.items()}
 
 
