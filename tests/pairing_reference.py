@@ -119,12 +119,14 @@ def expect_held(arrivals, max_age):
         )
         distance = np.abs(visible[:, None] - thermal[::-1])  # the newer of two equally near ones
         distance[there[::-1] > at[:, None]] = np.iinfo(np.int64).max
+        if not thermal.size:
+            lone += len(visible)
+            continue
+        nearest = thermal[::-1][distance.argmin(axis=1)]
+        near = distance.min(axis=1) <= max_age
+        lone += int((~near).sum())
         used = set()
-        for stamp, row in zip(visible.tolist(), distance, strict=True):
-            if not row.size or row.min() > max_age:
-                lone += 1
-                continue
-            partner = int(thermal[::-1][row.argmin()])
+        for stamp, partner in zip(visible[near].tolist(), nearest[near].tolist(), strict=True):
             held.append((stamp, partner, partner in used))
             used.add(partner)
     return held, lone
@@ -154,8 +156,8 @@ def record(rng, *, triggered=False, regular=False, count=1000):
         for source, rate, phase, delay in zip((V, T), rates, phases, delays.tolist(), strict=True):
             steps = np.arange(length // laps * rate // SECOND)
             own = ticks[steps * (60 // rate)] if triggered else rng.normal(0, jitter, len(steps))
-            taken = phase + ((steps + own) * (SECOND / rate)).astype(np.int64)
-            taken = np.unique(taken)[rng.random(len(np.unique(taken))) >= loss]
+            taken = np.unique(phase + ((steps + own) * (SECOND / rate)).astype(np.int64))
+            taken = taken[rng.random(len(taken)) >= loss]
             came = np.maximum.accumulate(taken + delay + rng.integers(0, 9 * MS, len(taken)))
             stamps = base + taken
             if lap % 2:  # the clock is set forward half way through

@@ -16,6 +16,7 @@ from rigs import drawn, errors, moved, real, rig
 from rosbags.typesys import Stores, get_typestore
 
 from paif_ros import calibrate, check_registration
+from paif_ros.registration.alignment.fit import transfer
 from paif_ros.registration.calibration import Calibration, Intrinsics, load, save
 from paif_ros.registration.lens import distort, undistort
 from scenes.bag import write_bag
@@ -81,7 +82,13 @@ def test_a_picture_that_is_there_is_left_alone(
 ) -> None:
     picture = tmp_path / ('holiday.png' if given else 'rig.png')
     picture.write_bytes(b'mine')
-    arguments = [tmp_path / 'rig.yaml', '--folder', folder]
+    homography, _ = rig(1)
+    thermal = np.array([[20.0, 20], [480, 30], [470, 350], [30, 360], [250, 150], [120, 250]])
+    # Points, for the search by edges takes long and writes the picture no other way.
+    rows = np.hstack([thermal, transfer(homography, thermal)])
+    np.savetxt(tmp_path / 'points.csv', rows, delimiter=',')
+    arguments = [tmp_path / 'rig.yaml', '--folder', folder, '--method', 'points']
+    arguments += ['--points', tmp_path / 'points.csv']
     arguments += ['--overlay', picture] if given else []
     assert run(calibrate, *arguments) == 2
     assert f"--overlay is '{picture}', expected a new file" in capsys.readouterr().err
