@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -174,18 +175,34 @@ class Gpu:
             stream.work.pop(0)()
 
 
+@dataclass(frozen=True)
+class Api:
+    """What a version's module has: functions with their arguments, constants and enums."""
+
+    module: str
+    functions: dict[str, list[str]]
+    properties: frozenset[str]
+    values: dict[str, Any]
+
+
+@cache
+def _api(version: str) -> Api:
+    api = json.loads((FOLDER / f'{version}.json').read_text())
+    enums = {name: IntEnum(name, members) for name, members in api['enums'].items()}
+    properties = frozenset(api['properties'])
+    return Api(api['module'], api['functions'], properties, api['constants'] | enums)
+
+
 class Runtime(ModuleType):
     """The module `cuda.bindings.runtime`, or `cuda.cudart`, of one version."""
 
     def __init__(self, version: str, gpu: Gpu) -> None:
-        api = json.loads((FOLDER / f'{version}.json').read_text())
-        super().__init__(api['module'])
-        self.version, self.gpu, self._functions = version, gpu, api['functions']
-        self._properties = set(api['properties'])
-        for name, value in api['constants'].items():
+        api = _api(version)
+        super().__init__(api.module)
+        self.version, self.gpu, self._functions = version, gpu, api.functions
+        self._properties = api.properties
+        for name, value in api.values.items():
             setattr(self, name, value)
-        for name, members in api['enums'].items():
-            setattr(self, name, IntEnum(name, members))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith('__') or name not in self.__dict__.get('_functions', {}):

@@ -18,7 +18,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,6 +81,7 @@ class Behaviour:
     calls: list[str] = field(default_factory=list)
 
 
+@cache
 def names_of(version: str) -> dict[str, list[str]]:
     """Return every name of a version: classes and functions, with the members of each."""
     middle = 'rtx_' if version == RTX else ''
@@ -93,24 +94,28 @@ def make(version: str) -> Any:
     Args:
         version: one of `VERSIONS`, or `RTX`.
     """
-    names = names_of(version)
-    module = _Module('tensorrt_rtx' if version == RTX else 'tensorrt', version)
-    for name, members in names.items():
-        setattr(module, name, _make_class(module, name, members))
-    return module
+    return _Module('tensorrt_rtx' if version == RTX else 'tensorrt', version)
 
 
 class _Module(ModuleType):
-    """A module that says which version lacks a name."""
+    """A module that makes each class when it is asked for, and says which names it lacks."""
 
     def __init__(self, kind: str, version: str) -> None:
         super().__init__(kind)
         self.__version__ = version
         self.standin = Behaviour()
+        self._names = names_of(version)
 
     def __getattr__(self, name: str) -> Any:
-        msg = f'{self.__name__} {self.__dict__.get("__version__")} has no name {name!r}'
-        raise AttributeError(msg)
+        members = self.__dict__.get('_names', {}).get(name)
+        if members is None:
+            msg = f'{self.__name__} {self.__dict__.get("__version__")} has no name {name!r}'
+            raise AttributeError(msg)
+        # Two threads that ask at once get the same one.
+        return self.__dict__.setdefault(name, _make_class(self, name, members))
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names})
 
 
 class _Member:
