@@ -367,6 +367,7 @@ class DeployedPAIF(nn.Module):
         assert isinstance(fusion, FusionNet)  # `deploy` refuses all others
         self.fusion = DeployedFusion(fusion, precision)
         self.segmenter = DeployedSegFormer(network.denoise_net, precision)
+        self.colour = network.config.colour
         # Columns: what pure red, green and blue add to Y, and to fused RGB beside the fused luma.
         primaries = torch.eye(3).view(3, 3, 1, 1)
         ycrcb = rgb_to_ycrcb(primaries)
@@ -393,7 +394,10 @@ class DeployedPAIF(nn.Module):
         fused = self.fusion(thermal, F.conv2d(cast('luma', visible), self.luma))
         chroma = F.conv2d(cast('recolour', visible), self.offset)
         rgb = (cast('recolour', fused) + chroma).clamp(0, 1)
-        logits = self.segmenter(stretch_image(cast('stretch', rgb)) * self.scale - self.shift)
+        seen = cast('stretch', rgb)
+        if not self.colour:
+            seen = F.conv2d(seen, cast('stretch', self.luma))  # one channel, spread by the scale
+        logits = self.segmenter(stretch_image(seen) * self.scale - self.shift)
         return fused, rgb, logits
 
     def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -33,6 +33,10 @@ class PAIFConfig:
         embedding: width of SegFormer's decoder.
         classes: labels of the mask.
         fusion: 'paif', or the name of one of `models.baselines` in its place.
+        colour: whether the segmenter sees the fused picture's colours, as in the paper, or its
+            luma alone. Recolouring adds the visible picture's chroma to a luma that may come from
+            the thermal one, so within eps for each camera an attack moves a colour channel by
+            three times eps, but the luma by eps.
         stretch: 'image' stretches each picture of a batch by itself before segmentation; 'batch'
             stretches the whole batch by one range as the official code does.
         box: 'conv', 'pool' or 'cumsum' (official), how the guided filter takes its means.
@@ -45,6 +49,7 @@ class PAIFConfig:
     embedding: int
     classes: tuple[ClassLabel, ...]
     fusion: str = 'paif'
+    colour: bool = True
     stretch: str = 'image'
     box: str = 'conv'
 
@@ -63,6 +68,7 @@ class PAIFConfig:
                 'backbone': self.backbone,
                 'embedding': self.embedding,
                 'fusion': self.fusion,
+                'colour': self.colour,
                 'classes': [
                     {'id': c.id, 'name': c.name, 'color': list(c.color)} for c in self.classes
                 ],
@@ -91,6 +97,7 @@ class PAIFConfig:
                 backbone=str(data['backbone']),
                 embedding=int(data['embedding']),
                 fusion=str(data.get('fusion', 'paif')),
+                colour=bool(data.get('colour', True)),
                 classes=tuple(
                     ClassLabel(c['id'], c['name'], tuple(c['color'])) for c in data['classes']
                 ),
@@ -191,6 +198,8 @@ class PAIF(nn.Module):
 
     def segmenter_input(self, rgb: Tensor) -> Tensor:
         """Stretch and normalise RGB [N, 3, H, W] in 0..1 as the segmenter was trained on."""
+        if not self.config.colour:
+            rgb = rgb_to_ycrcb(rgb)[:, :1].expand(-1, 3, -1, -1)
         return (STRETCHES[self.config.stretch](rgb) * 255 - self.mean) / self.std
 
     def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ torch = pytest.importorskip('torch', reason='torch is a development dependency')
 from export.to_onnx import read_pairs
 from models.deploy import best_probability, deploy, fold_operator
 from models.operators import Operator
-from models.paif import PAIF, load_config
+from models.paif import PAIF, load_config, rgb_to_ycrcb
 from models.parity import recipe_state
 
 PAIRS = Path(__file__).parent / 'data' / 'pairs'
@@ -112,3 +112,24 @@ def test_deploy_leaves_the_network_alone() -> None:
     assert plain.training
     assert all(torch.equal(before[key], value) for key, value in plain.state_dict().items())
     assert all(p.requires_grad for p in plain.parameters())
+
+
+def test_a_segmenter_without_colours_is_deployed_as_it_is() -> None:
+    torch.manual_seed(0)
+    config = replace(load_config('paif_small'), channels=2, backbone='mit_nano', embedding=8)
+    network = PAIF(replace(config, colour=False)).eval()
+    thermal, visible = torch.rand(1, 1, 64, 96), torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        fused, logits = network(thermal, visible)
+        other, _, deployed = deploy(network).compute(thermal, visible)
+        colours = visible.roll(1, 1)  # other colours, and the luma put back
+        colours = colours + (rgb_to_ycrcb(visible) - rgb_to_ycrcb(colours))[:, :1]
+        rgb = network.segmenter_input(visible.clamp(0.3, 0.6))
+    torch.testing.assert_close(fused, other, atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits, deployed, atol=1e-4, rtol=0)
+    grey = rgb * network.std + network.mean
+    assert (grey[:, 0] - grey[:, 1]).abs().max() < 1e-3
+    with torch.no_grad():
+        again = network.segmenter_input(colours)
+        before = network.segmenter_input(visible)
+    torch.testing.assert_close(again, before, atol=1e-4, rtol=0)
