@@ -59,12 +59,10 @@ class Subject:
     Attributes:
         classes: labels of its mask.
         run: takes one of INPUTS, pairs, attacks and the title of a progress bar.
-        clean_only: whether it can't be attacked.
     """
 
     classes: tuple[ClassLabel, ...]
     run: Run
-    clean_only: bool = False
 
 
 def load(args: argparse.Namespace) -> Subject:
@@ -72,7 +70,7 @@ def load(args: argparse.Namespace) -> Subject:
     if args.weights.suffix == '.onnx':
         exported = Exported(args.weights, args.threads)
         return Subject(
-            exported.classes, lambda _f, pairs, _a, what: exported.outcomes(pairs, what), True
+            exported.classes, lambda _f, pairs, _a, what: exported.outcomes(pairs, what)
         )
     network = load_paif(args.weights, args.config)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -240,12 +238,12 @@ def main(argv: list[str] | None = None) -> int:
         attacked = any(attack.name != 'none' for attack in attacks)
         if args.pictures and not attacked:
             parser.error('--pictures shows attacks: name one, such as --attacks none,pgd5')
-        subject = load(args)
-        if subject.clean_only and (attacked or len(args.inputs) > 1):
+        if args.weights.suffix == '.onnx' and (attacked or len(args.inputs) > 1):
             parser.error(
                 f'{args.weights.name} has no gradients and no way around its fusion: attack the '
                 'weights that it was exported from, and score the file with --attacks none'
             )
+        subject = load(args)
         names = [label.name for label in subject.classes]
         sets = read_sets(args.data, args.scenes, names, args.limit)
     except (CheckpointError, OSError, PaifError, ValueError, pickle.UnpicklingError) as err:

@@ -65,8 +65,9 @@ def draws(pairs: Sequence[LabelledPair], seed: int, device: torch.device) -> tor
 
     It depends on their names, so a pair attacked by itself starts alike whatever else is scored.
     """
-    names = '\n'.join(pair.name for pair in pairs)
-    return torch.Generator(device).manual_seed(seed * 2**32 + zlib.crc32(names.encode()))
+    # Of a longer seed than 32 bit, torch's generator on the CPU would drop the rest.
+    names = '\n'.join((str(seed), *(pair.name for pair in pairs)))
+    return torch.Generator(device).manual_seed(zlib.crc32(names.encode()))
 
 
 @contextmanager
