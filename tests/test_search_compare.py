@@ -13,7 +13,7 @@ torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
 from PIL import Image
 
-from models.checkpoint import save_paif
+from models.checkpoint import load_paif, save_paif
 from models.data import LabelledPair
 from models.genotype import load_genotype
 from models.paif import PAIF, load_config
@@ -126,17 +126,16 @@ def test_an_arm_is_trained_once_and_read_after_that(tmp_path: Path) -> None:
         made.train(replace(arm, genotype=load_genotype('paif')), 4, 0, made.pairs, folder)
 
 
-def test_training_starts_from_the_given_segmenter_and_fresh_fusion(tmp_path: Path) -> None:
-    # A rate of nothing is no recipe, so two steps: what moved by little came from the file.
+def test_the_given_segmenter_stays_and_fusion_starts_fresh(tmp_path: Path) -> None:
     made = contest(tmp_path)
     source = PAIF(made.config)
     torch.nn.init.constant_(source.denoise_net.decoder.linear_pred.bias, 7.0)
     torch.nn.init.constant_(source.enhance_net.spa.spatial.conv.weight, 7.0)
     save_paif(made.init, source)
     network = made.train(Arm('searched', CHEAP, 2, 1.0), 4, 0, made.pairs, tmp_path / 'arm')
-    assert torch.allclose(
-        network.denoise_net.decoder.linear_pred.bias, torch.tensor(7.0), atol=0.1
-    )
+    kept = load_paif(made.init).denoise_net.named_parameters()
+    after = dict(network.denoise_net.named_parameters())
+    assert all(torch.equal(value, after[key]) for key, value in kept)
     assert network.enhance_net.spa.spatial.conv.weight.abs().max() < 1
 
 
@@ -156,8 +155,9 @@ def test_random_search_keeps_the_candidate_of_the_lowest_loss(tmp_path: Path) ->
 
 
 def scores(searched: list[float], other: list[float]) -> list[Score]:
+    """Foreground IoU as given, and a loss of one less it."""
     return [
-        Score(arm, seed, (), 4, 50.0, {'none': value})
+        Score(arm, seed, (), 4, 50.0, {'none': value}, 1 - value)
         for arm, values in (('searched', searched), ('random', other))
         for seed, value in enumerate(values)
     ]
@@ -174,12 +174,14 @@ def scores(searched: list[float], other: list[float]) -> list[Score]:
 def test_verdicts_are_paired_by_seed(
     searched: list[float], other: list[float], found: str
 ) -> None:
-    (line,) = compare.verdicts(scores(searched, other), ['none'])
+    line, loss = compare.verdicts(scores(searched, other))
     assert found in line
+    # A lower loss is better.
+    assert loss.rsplit(': ', 1)[1] == found.rsplit(': ', 1)[-1]
 
 
 def test_one_seed_gives_no_verdict() -> None:
-    assert compare.verdicts(scores([0.3], [0.2]), ['none']) == []
+    assert compare.verdicts(scores([0.3], [0.2])) == []
 
 
 def write_pairs(folder: Path, pairs: list[LabelledPair]) -> None:
@@ -208,7 +210,7 @@ def test_the_command_compares_all_arms(tmp_path: Path, capsys: pytest.CaptureFix
         *('--searched', str(tmp_path / 'found.json'), '--config', str(config)),
         *('--init', str(made.init), '--data', str(tmp_path), '--out', str(tmp_path / 'runs')),
         *('--latency-table', str(tmp_path / 'table.json'), '--json', str(tmp_path / 'out.json')),
-        *('--steps', '4', '--batch', '2', '--candidates', '1', '--search-steps', '4'),
+        *('--steps', '4', '--batch', '2', '--candidates', '1', '--size', '32', '32'),
         *('--seeds', '1', '--limit', '2', '--attacks', 'none,fgsm'),
     ]
     assert compare.main(command) == 0
@@ -217,5 +219,10 @@ def test_the_command_compares_all_arms(tmp_path: Path, capsys: pytest.CaptureFix
     assert [score['arm'] for score in report['scores']] == list(compare.ARMS)
     assert [score['channels'] for score in report['scores']] == [4, 4, 4, 4]
     assert all(set(score['foreground']) == {'none', 'fgsm'} for score in report['scores'])
+    # What another process scored with the same crops is read, not computed again.
+    kept = tmp_path / 'runs' / 'searched_0' / 'score.json'
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), 'loss': 12.5}))
+    assert compare.main(command) == 0
+    assert '12.500' in capsys.readouterr().out
     assert compare.main([*command[:-1], 'fgsm7']) == 2
     assert 'fgsm7' in capsys.readouterr().err

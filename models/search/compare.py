@@ -12,9 +12,10 @@ Arms, each trained by the same short adversarial recipe, over several seeds:
 - `released, narrowed`: PAIF's genotype at the width whose latency is closest to the searched one;
 - `released`: PAIF's genotype at the same width, so not at equal latency.
 
-All start from the segmenter of --init and train it along. They are scored on one fixed crop of
-each pair of DATA/val, cut round what is labelled, clean and attacked; neither the search nor
-training sees those. Stopped, the same command goes on where it was; seeds
+All stand before the segmenter of --init, which stays as it is, as in the search. They are scored
+on one fixed crop of each pair of DATA/val, cut round what is labelled, clean and attacked, and by
+the loss that the search minimises, on random crops of DATA/val that are the same for all; neither
+the search nor training sees those. Stopped, the same command goes on where it was; seeds
 scored by other processes in the same --out are read.
 """
 
@@ -32,7 +33,7 @@ import torch
 
 from models.attacks import parse_attack
 from models.checkpoint import CheckpointError
-from models.data import read_folder
+from models.data import LabelledPair, read_folder
 from models.evaluation.masks import attacked_scores
 from models.evaluation.sets import spread
 from models.genotype import load_genotype
@@ -43,7 +44,8 @@ from models.search.searcher import SearchPlan
 from models.search.table import load_latencies
 
 ARMS = ('searched', 'random', 'released, narrowed', 'released')
-ATTACKS = ('none', 'pgd5')
+ATTACKS = ('none', 'pgd5@2/255', 'pgd5')
+JUDGE_SEED = 77  # of the crops whose loss is compared: one for all seeds of training
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Score:
         channels: width of its fusion network.
         milliseconds: of the whole network, by the latency table.
         foreground: by the name of the attack.
+        loss: what the search minimises, on held-out crops of which half are attacked.
     """
 
     arm: str
@@ -65,46 +68,53 @@ class Score:
     channels: int
     milliseconds: float
     foreground: dict[str, float]
+    loss: float
+
+    def values(self) -> dict[str, float]:
+        """Return what is compared: foreground IoU in percent by attack, and the loss."""
+        return {**{name: 100 * v for name, v in self.foreground.items()}, 'loss': self.loss}
 
 
-def table(scores: Sequence[Score], attacks: Sequence[str]) -> str:
+def table(scores: Sequence[Score]) -> str:
     """Return mean and range of each arm, and how the others differ from `searched`."""
-    head = ' '.join(f'{name:>20s}' for name in attacks)
+    names = list(scores[0].values())
+    head = ' '.join(f'{name:>20s}' for name in names)
     lines = [f'{"foreground IoU in %":20s} {"ch":>3s} {"ms":>12s} {head}']
     for arm in dict.fromkeys(score.arm for score in scores):
         mine = [score for score in scores if score.arm == arm]
         cells = []
-        for attack in attacks:
-            found = [100 * score.foreground[attack] for score in mine]
-            cells.append(f'{np.mean(found):.1f} ({min(found):.1f} to {max(found):.1f})')
+        for name in names:
+            found, digits = [s.values()[name] for s in mine], 3 if name == 'loss' else 1
+            low, high = min(found), max(found)
+            cells.append(f'{np.mean(found):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})')
         ms = sorted({round(score.milliseconds, 1) for score in mine})
         span = f'{ms[0]:.1f}' if len(ms) == 1 else f'{ms[0]:.1f}-{ms[-1]:.1f}'
         row = ' '.join(f'{cell:>20s}' for cell in cells)
         lines.append(f'{arm:20s} {mine[0].channels:3d} {span:>12s} {row}')
-    return '\n'.join([*lines, *verdicts(scores, attacks)])
+    return '\n'.join([*lines, *verdicts(scores)])
 
 
-def verdicts(scores: Sequence[Score], attacks: Sequence[str]) -> list[str]:
+def verdicts(scores: Sequence[Score]) -> list[str]:
     """Say for every other arm whether `searched` differs by more than the seeds do.
 
-    The differences are taken seed by seed: data, crops and first segmenter are then the same. A
-    mean difference under twice its standard error counts as none.
+    The differences are taken seed by seed: data, crops and segmenter are then the same. A mean
+    difference under twice its standard error counts as none.
     """
-    by_seed = {(score.arm, score.seed): score.foreground for score in scores}
+    by_seed = {(score.arm, score.seed): score.values() for score in scores}
     lines = []
     for arm in dict.fromkeys(score.arm for score in scores):
         seeds = [s for name, s in by_seed if name == arm and ('searched', s) in by_seed]
         if arm == 'searched' or len(seeds) < 2:
             continue
-        for attack in attacks:
-            gains = [
-                100 * (by_seed['searched', s][attack] - by_seed[arm, s][attack]) for s in seeds
-            ]
+        for name in scores[0].values():
+            gains = [by_seed['searched', s][name] - by_seed[arm, s][name] for s in seeds]
             mean, error = np.mean(gains), np.std(gains, ddof=1) / len(gains) ** 0.5
-            word = 'better' if mean > 0 else 'WORSE'
+            word = 'better' if (mean > 0) != (name == 'loss') else 'WORSE'
             found = word if abs(mean) > 2 * error else 'within the spread'
+            digits = 3 if name == 'loss' else 1
+            unit = '' if name == 'loss' else ' points'
             lines.append(
-                f'searched against {arm}, {attack}: {mean:+.1f} +- {error:.1f} points '
+                f'searched against {arm}, {name}: {mean:+.{digits}f} +- {error:.{digits}f}{unit} '
                 f'over {len(seeds)} seeds: {found}'
             )
     return lines
@@ -127,7 +137,9 @@ def arms_of(args: argparse.Namespace, contest: Contest, seed: int) -> list[Arm]:
     return found
 
 
-def score(arm: Arm, seed: int, contest: Contest, attacks: Sequence[str]) -> Score:
+def score(
+    arm: Arm, seed: int, contest: Contest, attacks: Sequence[str], val: list[LabelledPair]
+) -> Score:
     """Train and score an arm, or read its score where that was done with the same crops."""
     folder = contest.out / f'{arm.name.replace(", ", "_")}_{seed}'
     network = contest.train(arm, contest.steps, seed, contest.pairs, folder)
@@ -137,29 +149,36 @@ def score(arm: Arm, seed: int, contest: Contest, attacks: Sequence[str]) -> Scor
     if {key: report.get(key) for key in asked} != asked:
         found = attacked_scores(network, contest.crops, attacks, batch=8, what=arm.name)
         foreground = {name: round(value.miou_foreground, 5) for name, value in found.items()}
-        report = {**asked, 'foreground': foreground}
+        loss = round(contest.loss(network, val, JUDGE_SEED), 5)
+        report = {**asked, 'foreground': foreground, 'loss': loss}
         kept.write_text(json.dumps(report) + '\n')
     g = arm.genotype
-    cells = (g.normal_1, g.normal_2, g.normal_3)
-    ms = round(arm.milliseconds, 2)
-    return Score(arm.name, seed, cells, arm.channels, ms, report['foreground'])
+    return Score(
+        arm.name,
+        seed,
+        (g.normal_1, g.normal_2, g.normal_3),
+        arm.channels,
+        round(arm.milliseconds, 2),
+        report['foreground'],
+        report['loss'],
+    )
 
 
-def compare(args: argparse.Namespace, contest: Contest, attacks: Sequence[str]) -> list[Score]:
+def compare(
+    args: argparse.Namespace, contest: Contest, attacks: Sequence[str], val: list[LabelledPair]
+) -> list[Score]:
     """Train and score all arms of one seed after the other; write the JSON after each."""
     scores: list[Score] = []
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         for arm in arms_of(args, contest, seed):
-            scores.append(score(arm, seed, contest, attacks))
-            print(f'seed {seed}, {arm.name}: {scores[-1].foreground}', flush=True)
+            scores.append(score(arm, seed, contest, attacks, val))
+            print(f'seed {seed}, {arm.name}: {scores[-1].values()}', flush=True)
             if args.json:
-                write(args, contest, scores, attacks)
+                write(args, contest, scores)
     return scores
 
 
-def write(
-    args: argparse.Namespace, contest: Contest, scores: list[Score], attacks: Sequence[str]
-) -> None:
+def write(args: argparse.Namespace, contest: Contest, scores: list[Score]) -> None:
     """Put this comparison into the JSON, under its configuration; others in it stay."""
     report = json.loads(args.json.read_text()) if args.json.exists() else {}
     report[args.config] = {
@@ -172,7 +191,7 @@ def write(
         'init': contest.init.name,
         'crops': len(contest.crops),
         'scores': [asdict(score) for score in scores],
-        'verdicts': verdicts(scores, attacks),
+        'verdicts': verdicts(scores),
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(report, indent=2) + '\n')
@@ -197,6 +216,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--first-seed', type=int, default=0, help='for seeds on several machines')
     parser.add_argument('--steps', type=int, default=150, help='of training each arm')
     parser.add_argument('--batch', type=int, default=plan.batch)
+    parser.add_argument('--size', type=int, nargs=2, default=(128, 160), help='of all crops')
     parser.add_argument('--candidates', type=int, default=4, help='of random search, each seed')
     parser.add_argument(
         '--search-steps',
@@ -223,19 +243,19 @@ def main(argv: list[str] | None = None) -> int:
         train, val = (
             read_folder(args.data / part, len(config.classes)) for part in ('train', 'val')
         )
-        plan = SearchPlan(args.channels)
+        plan, size = SearchPlan(args.channels), (args.size[0], args.size[1])
         contest = Contest(
             replace(config, variant='compared'),
             args.init,
             train,
-            fixed_crops(spread(val, args.limit), plan.size),
+            fixed_crops(spread(val, args.limit), size),
             args.steps,
             args.batch,
-            plan.size,
+            size,
             plan.attack,
             args.out,
         )
-        print(table(compare(args, contest, attacks), attacks))
+        print(table(compare(args, contest, attacks, val)))
     except (OSError, ValueError, CheckpointError) as err:
         print(f'error: {err}', file=sys.stderr)
         return 2

@@ -31,7 +31,7 @@ class Contest:
 
     Attributes:
         config: network whose genotype and width an arm replaces.
-        init: weights that the segmenter starts from.
+        init: weights of the segmenter, which is not trained.
         pairs: training pairs.
         crops: fixed pairs that are scored.
         steps: of training.
@@ -52,7 +52,7 @@ class Contest:
     out: Path
 
     def recipe(self, steps: int, seed: int) -> Recipe:
-        """Return the recipe of so many steps: fusion alone, then both networks under attack."""
+        """Return the recipe of so many steps: fusion alone, then fusion through the segmenter."""
         fuse = max(2, round(FUSE_SHARE * steps))
         joint = max(2, steps - fuse)
         alike, one = (self.batch, self.size), (self.attack,)
@@ -84,6 +84,8 @@ class Contest:
         torch.manual_seed(seed)
         network = PAIF(config)
         load_into(network.denoise_net, load_paif(self.init).denoise_net.state_dict(), self.init)
+        # As in the search: trained along for so few steps on small crops it forgets what it knew.
+        network.denoise_net.requires_grad_(False)
         one = Workers(0, 1, torch.device('cpu'))
         trainer = Trainer(network, self.recipe(steps, seed), {'pairs': pairs}, folder, one)
         trainer.run(loaders=0)

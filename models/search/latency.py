@@ -118,7 +118,7 @@ def graphs(part: Part) -> dict[Key, onnx.ModelProto]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'part.onnx'
         torch.onnx.export(
-            modules[0] if alone else Branches(modules),
+            (modules[0] if alone else Branches(modules)).eval(),
             part.inputs,
             str(path),
             input_names=names,
