@@ -26,7 +26,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import torch
@@ -327,6 +326,12 @@ _NAME = re.compile(
 )
 
 
+def _number(text: str) -> float:
+    """Read a number, or two with a stroke between them: '8/255', '1.5/255', '0.03'."""
+    above, _, below = text.partition('/')
+    return float(above) / float(below or 1)
+
+
 def parse_attack(text: str) -> Attack:
     """Read an attack's name, as the module describes them.
 
@@ -343,8 +348,8 @@ def parse_attack(text: str) -> Attack:
         )
         raise ValueError(msg)
     try:
-        eps = float(Fraction(match['eps'])) if match['eps'] else EPS
-        step = float(Fraction(match['step'])) if match['step'] else eps / 4
+        eps = _number(match['eps']) if match['eps'] else EPS
+        step = _number(match['step']) if match['step'] else eps / 4
     except (ValueError, ZeroDivisionError) as err:
         msg = f'attack {text!r}: eps and step are numbers or fractions, such as 8/255'
         raise ValueError(msg) from err
