@@ -57,4 +57,7 @@ compile=(--compile)
 echo "installing into $folder (a minute or two)"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${compile[@]}" "${wheels[@]}" ||
     fail "pip could not install the packages above; is the network there?"
+# It asks for torchvision and for a requests of 2021, and needs neither.
+[ "$kind" != dev ] || "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-deps torchattacks==3.5.1 || fail "pip could not install torchattacks"
 touch "$folder/.ready-$kind"
