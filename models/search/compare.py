@@ -72,7 +72,10 @@ class Score:
 
     def values(self) -> dict[str, float]:
         """Return what is compared: foreground IoU in percent by attack, and the loss."""
-        return {**{name: 100 * v for name, v in self.foreground.items()}, 'loss': self.loss}
+        return {
+            **{name: round(100 * v, 3) for name, v in self.foreground.items()},
+            'loss': self.loss,
+        }
 
 
 def table(scores: Sequence[Score]) -> str:
