@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from models.attacks import parse_attack
 from models.genotype import read_named
@@ -123,10 +124,7 @@ class Recipe:
         """
         data = json.loads(text)
         try:
-            stages = tuple(
-                Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in stage.items()})
-                for stage in data.pop('stages')
-            )
+            stages = tuple(Stage(**_frozen(stage)) for stage in data.pop('stages'))
             shares, unlabelled = (
                 tuple((str(name), float(share)) for name, share in data.pop(key))
                 for key in ('shares', 'unlabelled')
@@ -136,6 +134,11 @@ class Recipe:
         except (KeyError, TypeError) as err:
             msg = f'not a recipe: {err}'
             raise ValueError(msg) from err
+
+
+def _frozen(entries: dict[str, Any]) -> dict[str, Any]:
+    """Return entries with tuples for JSON's lists."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
 
 
 def load_recipe(name: str | Path) -> Recipe:
