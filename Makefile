@@ -41,7 +41,7 @@ kilted: .venv/.ready-dev
 	$(TEST_ENVIRONMENT) $(RUN) -m pytest $(KILTED)
 
 rest: .venv/.ready-dev
-	$(TEST_ENVIRONMENT) nice -n 5 $(RUN) -m pytest --numprocesses 2 --dist worksteal $(REST)
+	$(TEST_ENVIRONMENT) nice -n 19 $(RUN) -m pytest --numprocesses 2 --dist worksteal $(REST)
 
 # Where a ROS 2 is sourced, the tests above ran on that one; its libraries would clash with the wheels.
 ifeq ($(ROS_DISTRO),)

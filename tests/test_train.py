@@ -149,7 +149,7 @@ def test_resumed_training_ends_where_an_unbroken_one_does(
     tmp_path: Path, pairs: list[LabelledPair]
 ) -> None:
     whole = train(tmp_path / 'whole', pairs)
-    for stop_after in (1, 2, 5, 7):  # in the first stage, between two, in pretext, in the last
+    for stop_after in (2, 5, 7):  # between two stages, in pretext, in the last
         out = tmp_path / f'stopped{stop_after}'
         with pytest.raises(KeyboardInterrupt):
             train(out, pairs, stop_after=stop_after)
@@ -163,9 +163,9 @@ def test_resumed_training_ends_where_an_unbroken_one_does(
 
 @pytest.mark.parametrize('adversarial', [0.0, 1.0])
 def test_training_learns(tmp_path: Path, pairs: list[LabelledPair], adversarial: float) -> None:
-    stage = Stage('segment', 100, 4, (64, 64), 3e-3, 5, adversarial, ATTACKS)
+    stage = Stage('segment', 60, 4, (64, 64), 4e-3, 5, adversarial, ATTACKS)
     trainer = Trainer(tiny(), replace(RECIPE, stages=(stage,)), {'pairs': pairs}, tmp_path, ALONE)
-    trainer.run(0, save_every=25)
+    trainer.run(0, save_every=15)
     losses = [float(row.split(',')[3]) for row in (tmp_path / 'log.csv').read_text().split()]
     assert losses[-1] < 0.8 * losses[0]
 
@@ -240,6 +240,7 @@ def test_sources_are_named_by_the_recipe(tmp_path: Path) -> None:
 
 TOGETHER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from models.data import generate
@@ -249,7 +250,8 @@ from tests.test_train import RECIPE, tiny
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
 workers = Workers.from_environment('cpu')
-trainer = Trainer(tiny(), RECIPE, {'pairs': generate([500, 501], 1, 96, 128)}, out, workers)
+recipe = replace(RECIPE, stages=RECIPE.stages[::2])  # one of each kind of step
+trainer = Trainer(tiny(), recipe, {'pairs': generate([500, 501], 1, 96, 128)}, out, workers)
 trainer.run(0, 2)
 torch.save(trainer.network.state_dict(), out / f'rank{workers.rank}.pt')
 workers.close()
@@ -273,5 +275,3 @@ def test_processes_under_torchrun_train_one_network(tmp_path: Path) -> None:
         if value.is_floating_point():
             torch.testing.assert_close(value, second[key], atol=1e-6, rtol=1e-5, msg=key)
     assert any(not value.equal(moved[key]) for key, value in first.items())
-    alone = train(tmp_path / 'alone', generate([500, 501], 1, 96, 128))
-    assert any((alone[k] - v).abs().max() > 1e-4 for k, v in first.items() if v.ndim > 1)
