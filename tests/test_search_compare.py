@@ -124,6 +124,8 @@ def test_an_arm_is_trained_once_and_read_after_that(tmp_path: Path) -> None:
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
     with pytest.raises(ValueError, match='another network'):
         made.train(replace(arm, genotype=load_genotype('paif')), 4, 0, made.pairs, folder)
+    with pytest.raises(ValueError, match='recipe'):
+        made.train(arm, 5, 0, made.pairs, folder)
 
 
 def test_the_given_segmenter_stays_and_fusion_starts_fresh(tmp_path: Path) -> None:
@@ -169,6 +171,8 @@ def scores(searched: list[float], other: list[float]) -> list[Score]:
         ([0.30, 0.31, 0.32], [0.20, 0.21, 0.22], '+10.0 +- 0.0 points over 3 seeds: better'),
         ([0.20, 0.21, 0.22], [0.30, 0.31, 0.32], '-10.0 +- 0.0 points over 3 seeds: WORSE'),
         ([0.30, 0.20, 0.10], [0.21, 0.18, 0.20], 'within the spread'),
+        # Three standard errors are not enough for three seeds: Student's t wants 4.3.
+        ([0.33, 0.32, 0.31], [0.30, 0.30, 0.30], 'within the spread'),
     ],
 )
 def test_verdicts_are_paired_by_seed(

@@ -101,8 +101,10 @@ def verdicts(scores: Sequence[Score]) -> list[str]:
     """Say for every other arm whether `searched` differs by more than the seeds do.
 
     The differences are taken seed by seed: data, crops and segmenter are then the same. A mean
-    difference under twice its standard error counts as none.
+    difference that Student's t does not tell from none at 5 % counts as none.
     """
+    from scipy.stats import t
+
     by_seed = {(score.arm, score.seed): score.values() for score in scores}
     lines = []
     for arm in dict.fromkeys(score.arm for score in scores):
@@ -113,7 +115,8 @@ def verdicts(scores: Sequence[Score]) -> list[str]:
             gains = [by_seed['searched', s][name] - by_seed[arm, s][name] for s in seeds]
             mean, error = np.mean(gains), np.std(gains, ddof=1) / len(gains) ** 0.5
             word = 'better' if (mean > 0) != (name == 'loss') else 'WORSE'
-            found = word if abs(mean) > 2 * error else 'within the spread'
+            bound = t.ppf(0.975, len(gains) - 1) * error  # 4.3 standard errors for three seeds
+            found = word if abs(mean) > bound else 'within the spread'
             digits = 3 if name == 'loss' else 1
             unit = '' if name == 'loss' else ' points'
             lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from models.attacks import parse_attack
-from models.checkpoint import load_into, load_paif, save_paif
+from models.checkpoint import load_into, load_paif, save_paif, sha256
 from models.data import Augmentation, LabelledPair, TrainingPairs, augment
 from models.losses import IGNORE
 from models.objective import Objective
@@ -74,20 +75,25 @@ class Contest:
             ValueError: the folder holds another arm, or one trained by another recipe.
         """
         weights, config = folder / 'weights.safetensors', arm.config(self.config)
+        recipe, record = self.recipe(steps, seed), folder / 'asked.json'
+        asked = json.dumps([config.to_json(), recipe.to_json(), sha256(self.init)])
+        if record.exists() and record.read_text() != asked:
+            msg = (
+                f'{folder} holds another network, recipe or first segmenter: choose another '
+                '--out, or remove it'
+            )
+            raise ValueError(msg)
         if weights.exists():
-            network = load_paif(weights)
-            if network.config.to_json() != config.to_json():
-                msg = f'{weights} holds another network: choose another --out, or remove it'
-                raise ValueError(msg)
-            return network
+            return load_paif(weights)
         folder.mkdir(parents=True, exist_ok=True)
+        record.write_text(asked)
         torch.manual_seed(seed)
         network = PAIF(config)
         load_into(network.denoise_net, load_paif(self.init).denoise_net.state_dict(), self.init)
         # As in the search: trained along for so few steps on small crops it forgets what it knew.
         network.denoise_net.requires_grad_(False)
         one = Workers(0, 1, torch.device('cpu'))
-        trainer = Trainer(network, self.recipe(steps, seed), {'pairs': pairs}, folder, one)
+        trainer = Trainer(network, recipe, {'pairs': pairs}, folder, one)
         trainer.run(loaders=0)
         save_paif(weights, trainer.averaged())
         (folder / 'checkpoint.pt').unlink()  # several times the weights, and of no more use
