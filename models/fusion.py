@@ -81,8 +81,8 @@ def window_sizes(x: Tensor) -> Tensor:
 def box_mean_conv(x: Tensor) -> Tensor:
     """Mean over the window inside the picture, by two depthwise convolutions.
 
-    As exact as the pools and, in channels_last, several times faster on a CPU forwards and
-    backwards: what training and attacks spend most of their time on.
+    As exact as the pools and, in channels_last, cheaper on a CPU forwards and backwards: training
+    and attacks spend much of their time on box means.
 
     Args:
         x: [N, C, H, W].

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-IGNORE = 255  # label of pixels that no loss counts
+from models.datasets.pair import IGNORE
+
 SSIM_WEIGHT = 1.1
 FUSION_WEIGHT, SEGMENTATION_WEIGHT = 0.1, 4.0  # of the joint loss
 _C1, _C2 = 0.01**2, 0.03**2  # Wang et al. 2004, for a range of 1

@@ -28,7 +28,7 @@ def segment(network: PAIF, rgb: Tensor) -> Tensor:
 class TargetCascade(nn.Module):
     """A PAIF network whose fusion network is replaced by the picture it is trained towards.
 
-    The segmenter costs a tenth of the fusion network, so it is taught on this first. Attacks go
+    The segmenter costs a fraction of the fusion network, so it is taught on this first. Attacks go
     through the weighted mean; its weights stay those of the clean pair.
 
     Args:

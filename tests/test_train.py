@@ -163,11 +163,11 @@ def test_resumed_training_ends_where_an_unbroken_one_does(
 
 @pytest.mark.parametrize('adversarial', [0.0, 1.0])
 def test_training_learns(tmp_path: Path, pairs: list[LabelledPair], adversarial: float) -> None:
-    stage = Stage('segment', 60, 4, (64, 64), 4e-3, 5, adversarial, ATTACKS)
+    stage = Stage('segment', 120, 4, (64, 64), 3e-3, 5, adversarial, ATTACKS)
     trainer = Trainer(tiny(), replace(RECIPE, stages=(stage,)), {'pairs': pairs}, tmp_path, ALONE)
-    trainer.run(0, save_every=15)
+    trainer.run(0, save_every=30)
     losses = [float(row.split(',')[3]) for row in (tmp_path / 'log.csv').read_text().split()]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_each_stage_moves_its_own_part(tmp_path: Path, pairs: list[LabelledPair]) -> None:
