@@ -368,6 +368,7 @@ class DeployedPAIF(nn.Module):
         self.fusion = DeployedFusion(fusion, precision)
         self.segmenter = DeployedSegFormer(network.denoise_net, precision)
         self.colour = network.config.colour
+        self.pool = network.config.pool
         # Columns: what pure red, green and blue add to Y, and to fused RGB beside the fused luma.
         primaries = torch.eye(3).view(3, 3, 1, 1)
         ycrcb = rgb_to_ycrcb(primaries)
@@ -395,6 +396,8 @@ class DeployedPAIF(nn.Module):
         chroma = F.conv2d(cast('recolour', visible), self.offset)
         rgb = (cast('recolour', fused) + chroma).clamp(0, 1)
         seen = cast('stretch', rgb)
+        if self.pool > 1:
+            seen = F.avg_pool2d(seen, self.pool)
         if not self.colour:
             seen = F.conv2d(seen, cast('stretch', self.luma))  # one channel, spread by the scale
         logits = self.segmenter(stretch_image(seen) * self.scale - self.shift)

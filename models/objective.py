@@ -13,15 +13,15 @@ from models.losses import FUSION_WEIGHT, SEGMENTATION_WEIGHT, fusion_loss, segme
 from models.paif import PAIF, recolour, rgb_to_ycrcb
 
 
-def segment(network: PAIF, rgb: Tensor) -> Tensor:
-    """Segment RGB [N, 3, H, W] in 0..1 in bfloat16 where the device has it; float32 logits.
+def segment(network: PAIF, x: Tensor) -> Tensor:
+    """Segment a normalised picture [N, 3, H, W] in bfloat16 where possible; float32 logits.
 
     The segmenter only: bfloat16 ruins the variances of the guided filter.
     """
-    device = rgb.device.type
+    device = x.device.type
     usable = device == 'cpu' or torch.cuda.is_bf16_supported()
     with torch.autocast(device, torch.bfloat16, enabled=usable):
-        logits: Tensor = network.denoise_net(network.segmenter_input(rgb))
+        logits: Tensor = network.denoise_net(x)
     return logits.float()
 
 
@@ -29,7 +29,8 @@ class TargetCascade(nn.Module):
     """A PAIF network whose fusion network is replaced by the picture it is trained towards.
 
     The segmenter costs a fraction of the fusion network, so it is taught on this first. Attacks go
-    through the weighted mean; its weights stay those of the clean pair.
+    through the weighted mean; its weights stay those of the clean pair. The pairs come at the
+    segmenter's own scale, `pool` times smaller than the cameras': nothing is pooled here.
 
     Args:
         network: lends its segmenter.
@@ -43,7 +44,8 @@ class TargetCascade(nn.Module):
     def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted mean [N, 1, H, W] and logits [N, classes, H / 4, W / 4]."""
         fused = blend(thermal, visible, self.weight)
-        return fused, segment(self.network, recolour(fused, rgb_to_ycrcb(visible)))
+        rgb = recolour(fused, rgb_to_ycrcb(visible))
+        return fused, segment(self.network, self.network.normalise(rgb))
 
 
 class Cascade(nn.Module):
@@ -56,7 +58,7 @@ class Cascade(nn.Module):
     def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Return fused luma [N, 1, H, W] and logits [N, classes, H / 4, W / 4]."""
         fused, rgb = self.network.fuse(thermal, visible)
-        return fused, segment(self.network, rgb)
+        return fused, segment(self.network, self.network.segmenter_input(rgb))
 
 
 class FusionOnly(nn.Module):

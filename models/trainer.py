@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,9 @@ class Trainer:
         pairs, probabilities = drawn(shares, self.sources)
         seed = (self.recipe.seed * 100 + start.stage) * 1000 + self.workers.rank
         crops = Augmentation(size=stage.size)
+        if stage.kind == 'segment':  # at the scale of what the segmenter sees
+            pool = self.network.config.pool
+            crops = replace(crops, scale=(crops.scale[0] / pool, crops.scale[1] / pool))
         data = TrainingPairs(pairs, probabilities, stage.batch, stage.steps, seed, crops)
         return DataLoader(
             data, batch_size=None, sampler=range(start.step, stage.steps), num_workers=loaders

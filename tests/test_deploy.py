@@ -13,7 +13,7 @@ torch = pytest.importorskip('torch', reason='torch is a development dependency')
 from export.to_onnx import read_pairs
 from models.deploy import best_probability, deploy, fold_operator
 from models.operators import Operator
-from models.paif import PAIF, load_config, rgb_to_ycrcb
+from models.paif import PAIF, PAIFConfig, load_config, rgb_to_ycrcb
 from models.parity import recipe_state
 
 PAIRS = Path(__file__).parent / 'data' / 'pairs'
@@ -133,3 +133,24 @@ def test_a_segmenter_without_colours_is_deployed_as_it_is() -> None:
         again = network.segmenter_input(colours)
         before = network.segmenter_input(visible)
     torch.testing.assert_close(again, before, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_segmenter_of_pooled_pictures_is_deployed_as_it_is() -> None:
+    config = replace(load_config('paif_small'), channels=2, backbone='mit_nano', embedding=8)
+    network = with_recipe(PAIF(replace(config, pool=2)))
+    whole = PAIF(config).eval()
+    whole.load_state_dict(network.state_dict())
+    thermal, visible = torch.rand(1, 1, 64, 96), torch.rand(1, 3, 64, 96)
+    _, logits = network(thermal, visible)
+    _, picture, deployed = deploy(network).compute(thermal, visible)
+    torch.testing.assert_close(deployed, logits, atol=1e-4, rtol=0)
+    assert logits.shape[2:] == (64 // 8, 96 // 8)
+    blocks = picture.unflatten(2, (32, 2)).unflatten(4, (48, 2)).mean((3, 5))
+    by_hand = whole.denoise_net(whole.segmenter_input(blocks))
+    torch.testing.assert_close(logits, by_hand, atol=1e-4, rtol=0)
+    gray, rgb = torch.zeros(1, 64, 96, dtype=torch.uint8), torch.zeros(1, 64, 96, 3).byte()
+    assert deploy(network)(rgb, gray)[1].shape == gray.shape
+    assert PAIFConfig.from_json(network.config.to_json()).pool == 2
+    with pytest.raises(ValueError, match='pool 0'):
+        PAIF(replace(config, pool=0))

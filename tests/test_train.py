@@ -16,11 +16,13 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
+from models.attacks import parse_attack
 from models.data import Augmentation, LabelledPair, TrainingPairs, augment, generate, read_folder
+from models.objective import Objective
 from models.paif import PAIF, load_config
 from models.recipe import FOLDER, Recipe, Stage, load_recipe
 from models.sources import read_sources
-from models.trainer import Trainer
+from models.trainer import Position, Trainer
 from models.workers import Workers
 
 
@@ -143,6 +145,23 @@ def train(
         trainer._save = save
     trainer.run(loaders=0, save_every=2)
     return trainer.averaged().state_dict()
+
+
+@pytest.mark.parametrize(('number', 'scale'), [(0, (0.3, 0.8)), (3, (0.6, 1.6))])
+def test_a_pooled_segmenter_learns_at_its_own_scale(
+    tmp_path: Path, pairs: list[LabelledPair], number: int, scale: tuple[float, float]
+) -> None:
+    """Alone it gets pairs of that scale and pools nothing; the whole cascade pools."""
+    config = replace(tiny().config, pool=2)
+    trainer = Trainer(PAIF(config), RECIPE, {'pairs': pairs}, tmp_path, ALONE)
+    stage = STAGES[number]
+    batch = next(iter(trainer._batches(stage, Position(number, 0), 0)))
+    crops = Augmentation(size=stage.size, scale=scale)
+    expected = TrainingPairs([pairs], [1.0], 2, 4, number * 1000, crops)[0]
+    assert torch.equal(batch.visible, expected.visible)
+    objective = Objective(stage.kind, 0.0, parse_attack('none'), (1.0, 1.0, 1.0, 1.0))
+    _, logits = objective.cascade(trainer.network, batch)(batch.thermal, batch.visible)
+    assert logits.shape[2:] == ((16, 16) if stage.kind == 'segment' else (8, 8))
 
 
 def test_resumed_training_ends_where_an_unbroken_one_does(
