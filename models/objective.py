@@ -21,7 +21,8 @@ def segment(network: PAIF, x: Tensor) -> Tensor:
     device = x.device.type
     usable = device == 'cpu' or torch.cuda.is_bf16_supported()
     with torch.autocast(device, torch.bfloat16, enabled=usable):
-        logits: Tensor = network.denoise_net(x)
+        segmenter = network.denoise_net
+        logits = segmenter.decoder.commuted(segmenter.encoder(x))
     return logits.float()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from models.attacks import parse_attack
+from models.data import Augmentation
 from models.genotype import read_named
 
 FOLDER = Path(__file__).parent / 'recipes'
@@ -86,6 +87,7 @@ class Recipe:
         frames: frames of each.
         average: decay of the moving average of the weights, which is what is kept; 0 for none.
         seed: of the initial weights and of every draw.
+        augmentation: how crops vary; their size is that of the stage.
     """
 
     stages: tuple[Stage, ...]
@@ -96,6 +98,7 @@ class Recipe:
     frames: int = 5
     average: float = 0.99
     seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def scaled(self, factor: float) -> Recipe:
         """Return this recipe with every stage's steps and warm-up multiplied; at least 2 and 1."""
@@ -130,7 +133,10 @@ class Recipe:
                 for key in ('shares', 'unlabelled')
             )
             weights = tuple(data.pop('class_weights', cls.class_weights))
-            return cls(stages, shares, unlabelled, class_weights=weights, **data)
+            varied = Augmentation(**_frozen(data.pop('augmentation', {})))
+            return cls(
+                stages, shares, unlabelled, class_weights=weights, augmentation=varied, **data
+            )
         except (KeyError, TypeError) as err:
             msg = f'not a recipe: {err}'
             raise ValueError(msg) from err

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models.attacks import parse_attack
-from models.data import Augmentation, TrainingPairs
+from models.data import TrainingPairs
 from models.objective import Objective
 from models.paif import PAIF
 from models.pretext import Pretext
@@ -113,7 +113,7 @@ class Trainer:
             shares = self.recipe.unlabelled
         pairs, probabilities = drawn(shares, self.sources)
         seed = (self.recipe.seed * 100 + start.stage) * 1000 + self.workers.rank
-        crops = Augmentation(size=stage.size)
+        crops = replace(self.recipe.augmentation, size=stage.size)
         if stage.kind == 'segment':  # at the scale of what the segmenter sees
             pool = self.network.config.pool
             crops = replace(crops, scale=(crops.scale[0] / pool, crops.scale[1] / pool))

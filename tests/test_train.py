@@ -164,6 +164,20 @@ def test_a_pooled_segmenter_learns_at_its_own_scale(
     assert logits.shape[2:] == ((16, 16) if stage.kind == 'segment' else (8, 8))
 
 
+@pytest.mark.parametrize('training', [True, False])
+def test_decoder_with_resizing_last_equals_the_plain_one(training: bool) -> None:
+    segmenter = tiny().denoise_net.train(training)
+    x = torch.rand(2, 3, 64, 96, requires_grad=True)
+    found = []
+    for decode in (segmenter.decoder, segmenter.decoder.commuted):
+        logits = decode(segmenter.encoder(x))
+        wanted = [x, *segmenter.decoder.parameters()]
+        found.append([logits, *torch.autograd.grad(logits.square().sum(), wanted)])
+    assert found[0][0].std() > 0.01
+    for plain, commuted in zip(*found, strict=True):
+        torch.testing.assert_close(commuted, plain, rtol=1e-3, atol=1e-3)
+
+
 def test_resumed_training_ends_where_an_unbroken_one_does(
     tmp_path: Path, pairs: list[LabelledPair]
 ) -> None:
@@ -231,6 +245,10 @@ def test_recipes_travel_as_json_and_refuse_what_is_wrong() -> None:
         Recipe.from_json(json.dumps(data | {'sauce': 1}))
     with pytest.raises(ValueError, match='stages'):
         Recipe.from_json('{}')
+    varied = Recipe.from_json(json.dumps(data | {'augmentation': {'scale': [0.8, 1.2]}}))
+    assert varied.augmentation == Augmentation(scale=(0.8, 1.2))
+    with pytest.raises(ValueError, match='spice'):
+        Recipe.from_json(json.dumps(data | {'augmentation': {'spice': 1}}))
     for changes, message in (
         ({'kind': 'boil'}, 'boil'),
         ({'steps': 1}, 'warm-up'),
