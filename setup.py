@@ -15,7 +15,7 @@ setup(
     version=VERSION.group(1),
     # Named one by one: models, export, scenes and demo stay in the checkout, and so does torch.
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['parameters.yaml', 'py.typed']},
+    package_data={NAME: ['parameters.yaml', 'py.typed', 'view/page/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
@@ -39,6 +39,8 @@ setup(
             f'fusion = {NAME}.main:main',
             f'calibrate = {NAME}.calibrate:main',
             f'check_registration = {NAME}.check_registration:main',
+            f'view = {NAME}.view.__main__:main',
+            f'paif-view = {NAME}.view.__main__:main',
         ]
     },
 )

@@ -1,0 +1,1 @@
+"""Looking at a running node: in a browser (`python -m paif_ros.view`) and in Rerun."""
