@@ -78,8 +78,8 @@ def draw(
     factor = max(1, int(127 / (255 * attack.eps))) if attack.eps else 1
     lines = []
     for name, before, after in (
-        ('visible', _bytes(clean.visible[row]), _bytes(attacked.visible[row])),
-        ('thermal', _bytes(clean.thermal[row]), _bytes(attacked.thermal[row])),
+        ('visible', picture_bytes(clean.visible[row]), picture_bytes(attacked.visible[row])),
+        ('thermal', picture_bytes(clean.thermal[row]), picture_bytes(attacked.thermal[row])),
         ('fused', saved(clean)[row], saved(attacked)[row]),
     ):
         change = after.astype(np.int16) - before
@@ -99,10 +99,10 @@ def draw(
             ('label', draw_legend(color_mask(pair.label, colors), classes)),
         ]
     )
-    return np.vstack([np.hstack([_panel(*panel) for panel in line]) for line in lines])
+    return np.vstack([np.hstack([panel(*one) for one in line]) for line in lines])
 
 
-def _bytes(picture: Tensor) -> U8:
+def picture_bytes(picture: Tensor) -> U8:
     """Return [1 or 3, H, W] in 0..1 as uint8 [H, W, 3]."""
     values = (picture.detach().cpu() * 255).round().numpy().astype(np.uint8)
     if len(values) == 1:
@@ -110,7 +110,7 @@ def _bytes(picture: Tensor) -> U8:
     return np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
-def _panel(caption: str, picture: U8) -> U8:
+def panel(caption: str, picture: U8) -> U8:
     """Return a picture under its caption, uint8 [22 + H, W, 3]."""
     head = np.zeros((CAPTION, picture.shape[1], 3), np.uint8)
     cv2.putText(head, caption, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
