@@ -54,8 +54,8 @@ class CheckpointError(Exception):
         self.path = path
         self.report = report
         super().__init__(
-            f'{path} does not fit the network; nothing was loaded. Check '
-            f'genotype, channels, backbone, embedding and classes of the configuration.\n{report}'
+            f'{path} does not fit the network; nothing was loaded. Check the configuration: '
+            f'classes and channels, for PAIF also genotype, backbone and embedding.\n{report}'
         )
 
 

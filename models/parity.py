@@ -31,6 +31,7 @@ from models.fusion_metrics import fusion_metrics
 from models.losses import segmentation_loss
 from models.operators import Operator
 from models.paif import PAIF, PAIFConfig, load_config, rgb_to_ycrcb
+from models.uaafusion.parity import compared
 
 Fixture = Mapping[str, NDArray[Any]]
 FUSED, MIDDLE, LOGITS, OPERATOR, METRIC = 1e-4, 5e-4, 2e-4, 1e-5, 1e-5
@@ -316,6 +317,17 @@ def compare_pgd(fixture: Fixture, seed: int) -> Iterator[Difference]:
         yield difference(key, loss(found), fixture[key], PGD_LOSS)
 
 
+def compare_uaafusion(fixture: Fixture, seed: int) -> Iterator[Difference]:
+    """Compare UAAFusion: fused pictures, attention, memory, attribution maps, weights, losses."""
+    del seed
+    unseen = {key for key in fixture if key.split('/')[0] in ('mid', 'pred', 'onehot')}
+    for key, found, bound in compared(fixture):
+        if key in unseen:
+            yield difference(key, found, fixture[key], bound)
+            unseen.remove(key)
+    yield from (Difference(f'{key}: not compared', float('inf'), 0.0) for key in sorted(unseen))
+
+
 COMPARISONS: dict[str, Callable[[Fixture, int], Iterator[Difference]]] = {
     'paif_attackgrad': compare_attack_gradients,
     'paif_fusion': compare_fusion,
@@ -324,6 +336,7 @@ COMPARISONS: dict[str, Callable[[Fixture, int], Iterator[Difference]]] = {
     'paif_ops': compare_operators,
     'paif_pgd': compare_pgd,
     'crossfuse_topk_metrics': compare_fusion_metrics,
+    'uaafusion': compare_uaafusion,
 }
 
 

@@ -1,0 +1,1 @@
+"""UAAFusion: deep unfolding fusion led by attribution (Bai et al., TCSVT 2025)."""

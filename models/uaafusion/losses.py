@@ -1,0 +1,88 @@
+"""UAAFusion's training losses (spec section 3: those of the official training code)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.attribution.integrated import Weights
+
+GRADIENT_WEIGHT, SEGMENTATION_WEIGHT = 1.0, 0.1
+IGNORED = 0  # background counts in no cross-entropy
+SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
+
+
+def gradient(x: Tensor) -> Tensor:
+    """Return |Sobel_x| + |Sobel_y| of a picture [N, 1, H, W], zeros around it."""
+    along = torch.tensor(SOBEL).to(x)
+    kernels = torch.stack((along, along.T))[:, None]  # [2, 1, 3, 3]
+    return F.conv2d(x, kernels, padding=1).abs().sum(1, keepdim=True)
+
+
+def score_loss(scores: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy of the segmenter's scores, which are taken as if they were logits (official).
+
+    Args:
+        scores: [N, classes, H, W] in 0..1, after the sigmoid.
+        label: int64 [N, H, W]; 0 is ignored.
+    """
+    return F.cross_entropy(scores, label, ignore_index=IGNORED)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The parts of the loss, scalars.
+
+    Attributes:
+        thermal: MSE of w_i (i - f).
+        visible: MSE of w_v (v - f).
+        gradient: L1 of the fused gradient and the larger one of both sources.
+        segmentation: mean cross-entropy of the fused, thermal and visible picture.
+    """
+
+    thermal: Tensor
+    visible: Tensor
+    gradient: Tensor
+    segmentation: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The loss: intensities + gradient + 0.1 segmentation."""
+        return (
+            self.thermal
+            + self.visible
+            + GRADIENT_WEIGHT * self.gradient
+            + SEGMENTATION_WEIGHT * self.segmentation
+        )
+
+
+def losses(
+    fused: Tensor,
+    thermal: Tensor,
+    luma: Tensor,
+    weights: Weights,
+    scores: tuple[Tensor, Tensor, Tensor],
+    label: Tensor,
+) -> Losses:
+    """Compute all losses of a batch; pictures are [N, 1, H, W] in 0..1.
+
+    Args:
+        fused: f.
+        thermal: i.
+        luma: v.
+        weights: w_i and w_v, which carry no gradient.
+        scores: of the fused, thermal and visible picture, [N, classes, H, W] each.
+        label: int64 [N, H, W]; 0 is ignored.
+    """
+    edges = torch.maximum(gradient(thermal), gradient(luma))
+    parts = [score_loss(found, label) for found in scores]
+    return Losses(
+        # The weights stand inside the square, as in the official code.
+        thermal=(weights.thermal * (thermal - fused)).square().mean(),
+        visible=(weights.visible * (luma - fused)).square().mean(),
+        gradient=F.l1_loss(gradient(fused), edges),
+        segmentation=torch.stack(parts).mean(),
+    )
