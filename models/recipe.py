@@ -33,6 +33,8 @@ class Stage:
         attacks: how adversarial pictures are made, in the syntax of `models.attacks`; each step
             draws one. Weak ones alone are learned by heart: two coarse steps at the full strength
             left a network that fell to a quarter of it.
+        fused: of 'segment', whether it learns on what the fusion network makes of the clean pairs
+            as the stage begins, instead of on what that is trained towards.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Stage:
     warmup: int
     adversarial: float = 0.0
     attacks: tuple[str, ...] = ('textbook3@8/255@3/255', 'textbook3@4/255@1.5/255')
+    fused: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -59,6 +62,9 @@ class Stage:
             raise ValueError(msg)
         for attack in self.attacks:
             parse_attack(attack)
+        if self.fused and self.kind != 'segment':
+            msg = f"stage {self.kind!r} on fused pictures: only 'segment' learns on them"
+            raise ValueError(msg)
         if self.rate <= 0 or self.adversarial < 0:
             msg = (
                 f'stage {self.kind!r}: rate {self.rate} must be over 0, '

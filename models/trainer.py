@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from models.attacks import parse_attack
 from models.data import TrainingPairs
+from models.fused_pairs import fuse_pairs
 from models.objective import Objective
 from models.paif import PAIF
 from models.pretext import Pretext
@@ -111,7 +112,10 @@ class Trainer:
         shares = self.recipe.shares
         if stage.kind in ('fuse', 'pretext'):
             shares = self.recipe.unlabelled
-        pairs, probabilities = drawn(shares, self.sources)
+        sources = self.sources
+        if stage.fused:
+            sources = {name: fuse_pairs(self.network, sources[name], name) for name, _ in shares}
+        pairs, probabilities = drawn(shares, sources)
         seed = (self.recipe.seed * 100 + start.stage) * 1000 + self.workers.rank
         crops = replace(self.recipe.augmentation, size=stage.size)
         if stage.kind == 'segment':  # at the scale of what the segmenter sees

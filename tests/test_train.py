@@ -18,7 +18,9 @@ torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
 from models.attacks import parse_attack
 from models.data import Augmentation, LabelledPair, TrainingPairs, augment, generate, read_folder
-from models.objective import Objective
+from models.evaluation.masks import Tensors
+from models.fused_pairs import fuse_pairs
+from models.objective import Objective, TargetCascade
 from models.paif import PAIF, load_config
 from models.recipe import FOLDER, Recipe, Stage, load_recipe
 from models.sources import read_sources
@@ -162,6 +164,45 @@ def test_a_pooled_segmenter_learns_at_its_own_scale(
     objective = Objective(stage.kind, 0.0, parse_attack('none'), (1.0, 1.0, 1.0, 1.0))
     _, logits = objective.cascade(trainer.network, batch)(batch.thermal, batch.visible)
     assert logits.shape[2:] == ((16, 16) if stage.kind == 'segment' else (8, 8))
+
+
+def test_the_segmenter_can_learn_on_what_fusion_makes(
+    tmp_path: Path, pairs: list[LabelledPair]
+) -> None:
+    """On real cascades' pictures, at its own scale; fusion stays as it is."""
+    network = PAIF(replace(tiny().config, pool=2, colour=False)).train()
+    fused = fuse_pairs(network, pairs, 'test')
+    assert network.training
+    network.eval()
+    with torch.no_grad():
+        tensors = Tensors.of(pairs[:1])
+        expected = network.segmenter_input(network.fuse(tensors.thermal, tensors.visible)[1])
+        tensors = Tensors.of(fused[:1])
+        seen = TargetCascade(network, torch.rand(1, 1, 96, 128))
+        found = network.segmenter_input(tensors.visible)
+        logits = seen(tensors.thermal, tensors.visible)[1]
+    # Within the rounding to 8 bit, which the stretch enlarges.
+    assert (found - expected).abs().mean() < 0.1 * expected.std()
+    assert logits.shape[2:] == (96 // 4, 128 // 4)
+    assert fused[0].label is pairs[0].label
+    assert (fused[0].visible == fused[0].thermal[..., None]).all()
+    coloured = fuse_pairs(tiny(), pairs[:1], 'test')[0].visible
+    assert (coloured != coloured[..., :1]).any()
+
+    stage = replace(STAGES[0], fused=True)
+    recipe = replace(RECIPE, stages=(stage,))
+    before = {key: value.clone() for key, value in tiny().state_dict().items()}
+    trained = train(tmp_path / 'run', pairs, recipe)
+    moved = {k.split('.')[0] for k, v in trained.items() if not torch.equal(v, before[k])}
+    assert moved == {'denoise_net'}
+    assert any(
+        not torch.equal(value, trained[key])
+        for key, value in train(
+            tmp_path / 'target', pairs, replace(recipe, stages=STAGES[:1])
+        ).items()
+    )
+    with pytest.raises(ValueError, match='fused pictures'):
+        replace(STAGES[3], fused=True)
 
 
 @pytest.mark.parametrize('training', [True, False])
