@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,11 +12,9 @@ from torch import Tensor, nn
 
 from export.half import FastHalf
 from export.moved import FUSED_PSNR, MASK_AGREEMENT
-from models.deploy import DeployedPAIF
-from models.paif import PAIF
+from export.networks import Plain
 from paif_ros.contract import CONFIDENCE, OUTPUTS
 
-FLOAT_BOUND = 1e-4  # fused luma; logits as part of the largest where that is over 1
 LEVEL_BOUND = (
     1  # grey levels of the fused picture, parts of 255 of the confidence: one step of rounding
 )
@@ -24,6 +23,18 @@ MARGIN_BOUND = 1e-3  # a class may flip only where the two best logits are close
 NOISE_BOUND = 255 / 10 ** (
     FUSED_PSNR / 20
 )  # grey levels, root of the mean square: the gate's PSNR
+
+
+class Deployed(Protocol):
+    """The deployment form of a network: the contract of exported models."""
+
+    def __call__(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return fused picture, mask and confidence of camera pictures, all uint8."""
+        ...
+
+    def compute(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return fused luma, fused RGB and logits of pictures in 0..1."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,9 +62,17 @@ def to_floats(thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def compare_transformed(
-    plain: PAIF, deployed: DeployedPAIF, thermal: Tensor, visible: Tensor
+    plain: Plain, deployed: Deployed, thermal: Tensor, visible: Tensor, bound: float
 ) -> list[Check]:
-    """Compare transformed and plain network on a pair, uint8 [1, H, W] and [1, H, W, 3]."""
+    """Compare transformed and plain network on a pair, uint8 [1, H, W] and [1, H, W, 3].
+
+    Args:
+        plain: the trained network.
+        deployed: its deployment form.
+        thermal: uint8 [1, H, W].
+        visible: uint8 [1, H, W, 3].
+        bound: of the fused luma; of the logits as part of the largest where that is over 1.
+    """
     gray, rgb = to_floats(thermal, visible)
     fused, logits = plain(gray, rgb)
     fused_2, _, logits_2 = deployed.compute(gray, rgb)
@@ -63,19 +82,19 @@ def compare_transformed(
         Check(
             'transformed against plain, fused luma',
             float((fused - fused_2).abs().max()),
-            FLOAT_BOUND,
+            bound,
         ),
         Check(
             'transformed against plain, logits (of the largest, if over 1)',
             float((logits - logits_2).abs().max()) / scale,
-            FLOAT_BOUND,
+            bound,
         ),
     ]
 
 
 @torch.no_grad()
 def class_margin(
-    deployed: DeployedPAIF, thermal: Tensor, visible: Tensor, mask: NDArray[np.uint8]
+    deployed: Deployed, thermal: Tensor, visible: Tensor, mask: NDArray[np.uint8]
 ) -> float:
     """Return how far below the best logit the classes of `mask` [1, H, W] lie at worst."""
     logits = deployed.compute(*to_floats(thermal, visible))[2]
@@ -87,7 +106,7 @@ def class_margin(
 
 
 def compare_onnx(
-    model: bytes, deployed: DeployedPAIF, thermal: Tensor, visible: Tensor
+    model: bytes, deployed: Deployed, thermal: Tensor, visible: Tensor
 ) -> list[Check]:
     """Compare the exported model in ONNX Runtime with the transformed network on one pair."""
     import onnxruntime
@@ -131,7 +150,7 @@ def compare_onnx(
 
 @torch.no_grad()
 def compare_precision(
-    model: bytes, full: DeployedPAIF, mixed: DeployedPAIF, thermal: Tensor, visible: Tensor
+    model: bytes, full: Deployed, mixed: Deployed, thermal: Tensor, visible: Tensor
 ) -> list[Check]:
     """Compare a mixed network with the FP32 one: in torch's FP16, and its file in ONNX Runtime."""
     import onnxruntime

@@ -3,6 +3,7 @@
     python export/to_onnx.py models/weights/paif_small.safetensors
     python export/to_onnx.py models/weights/paif_small.safetensors --precision mixed
     python export/to_onnx.py official.pth --config paif_official_b3 --out paif_b3.onnx
+    python export/to_onnx.py UAAFusion.pth --network uaafusion --config official
 
 Steps: load the weights (strictly), transform the network for deployment and compare it with the
 plain one, export (opset 18, static shape, one file), check the file (onnx.checker and the rules of
@@ -42,9 +43,9 @@ from export.checks import (  # noqa: E402
 )
 from export.compact import compact  # noqa: E402
 from export.graph_rules import OPSET, broken_precision, broken_rules  # noqa: E402
-from models.checkpoint import CheckpointError, load_paif, sha256  # noqa: E402
-from models.deploy import deploy  # noqa: E402
-from models.precision import PRECISIONS  # noqa: E402
+from export.networks import NETWORKS  # noqa: E402
+from models.checkpoint import CheckpointError, sha256  # noqa: E402
+from models.precision import FP32, PRECISIONS  # noqa: E402
 from paif_ros import __version__  # noqa: E402
 from paif_ros.contract import CONFIDENCE, INPUTS, OUTPUTS, ModelCard  # noqa: E402
 
@@ -143,6 +144,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         'weights', type=Path, help='.safetensors of ours, or an official checkpoint (.pth)'
     )
+    parser.add_argument(
+        '--network', choices=sorted(NETWORKS), default='paif', help='kind of network, default paif'
+    )
     parser.add_argument('--config', help='name in models/configs or a path; ours carry their own')
     parser.add_argument('--out', type=Path, help='ONNX file to write; default beside the weights')
     parser.add_argument(
@@ -177,21 +181,29 @@ def main(argv: list[str] | None = None) -> int:
         bar.update()
 
     try:
-        step('loading the weights')
-        plain = load_paif(args.weights, args.config)
+        step('loading and transforming')
+        network = NETWORKS[args.network]
+        plain = network.load(args.weights, args.config)
         pairs = read_pairs(args.pictures, args.size)
+        deployed = network.deploy(plain, args.size, FP32)
+        mixed = None
+        if args.precision != 'fp32':
+            mixed = network.deploy(plain, args.size, PRECISIONS[args.precision])
     except (CheckpointError, OSError, ValueError) as err:
         bar.close()
         print(f'error: {err}', file=sys.stderr)
         return 2
     tensors = [(torch.from_numpy(t)[None], torch.from_numpy(v)[None]) for v, t in pairs]
-    step('transforming, comparing')
-    deployed = deploy(plain)
-    checks = [check for t, v in tensors for check in compare_transformed(plain, deployed, t, v)]
+    step('comparing the transformed network')
+    checks = [
+        check
+        for t, v in tensors
+        for check in compare_transformed(plain, deployed, t, v, network.bound)
+    ]
     card = ModelCard(
-        network='paif',
+        network=args.network,
         variant=plain.config.variant,
-        genotype=plain.config.genotype.to_json(),
+        genotype=network.architecture(plain.config),
         classes=plain.config.classes,
         input_size=args.size,
         weights_sha256=sha256(args.weights),
@@ -199,7 +211,6 @@ def main(argv: list[str] | None = None) -> int:
         precision=args.precision,
     )
     step('exporting (about a minute for B3)')
-    mixed = deploy(plain, PRECISIONS[args.precision]) if args.precision != 'fp32' else None
     model = export_onnx(mixed or deployed, args.size, args.batch, card.to_metadata())
     step('checking the graph')
     onnx.checker.check_model(model, full_check=True)

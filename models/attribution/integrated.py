@@ -1,9 +1,11 @@
 """Integrated gradients for every class of a mask, and the fusion weights made of them.
 
-Sources: Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", ICML 2017, eq. 1 and 3;
-Bai et al., "Deep Unfolding Multi-modal Image Fusion Network via Attribution Analysis", IEEE TCSVT
-35(4), 2025 (the weights). For the region R_j of class j and its mean score q_j over R_j, a picture
-x contributes (x - b) times the mean of dq_j/dx along the straight path from the baseline b to x.
+Sources: Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", ICML 2017, eq. 1 and
+3; Bai et al., "Deep Unfolding Multi-modal Image Fusion Network via Attribution Analysis", IEEE
+TCSVT 35(4), 2025 (the weights).
+
+For the region R_j of class j and its mean score q_j over R_j, a picture x contributes (x - b)
+times the mean of dq_j/dx along the straight path from the baseline b to x.
 """
 
 from __future__ import annotations
@@ -115,7 +117,7 @@ def integrated_gradients(
                 )
                 for total, gradient in zip(sums[j], gradients, strict=True):
                     if gradient is not None:
-                        total += gradient
+                        total.add_(gradient)
     return [
         Integral(
             label=j,

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.attribution.integrated import Weights
 
 GRADIENT_WEIGHT, SEGMENTATION_WEIGHT = 1.0, 0.1
-IGNORED = 0  # background counts in no cross-entropy
+IGNORED = 0  # background counts in no cross-entropy of the official code
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
@@ -22,14 +22,17 @@ def gradient(x: Tensor) -> Tensor:
     return F.conv2d(x, kernels, padding=1).abs().sum(1, keepdim=True)
 
 
-def score_loss(scores: Tensor, label: Tensor) -> Tensor:
+def score_loss(scores: Tensor, label: Tensor, ignored: int = IGNORED) -> Tensor:
     """Cross-entropy of the segmenter's scores, which are taken as if they were logits (official).
 
     Args:
         scores: [N, classes, H, W] in 0..1, after the sigmoid.
-        label: int64 [N, H, W]; 0 is ignored.
+        label: int64 [N, H, W].
+        ignored: label that counts nothing; where all are, the loss is 0.
     """
-    return F.cross_entropy(scores, label, ignore_index=IGNORED)
+    if not (label != ignored).any():  # a mean over nothing would be NaN
+        return scores.sum() * 0
+    return F.cross_entropy(scores, label, ignore_index=ignored)
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,11 @@ def losses(
     fused: Tensor,
     thermal: Tensor,
     luma: Tensor,
+    *,
     weights: Weights,
     scores: tuple[Tensor, Tensor, Tensor],
     label: Tensor,
+    ignored: int = IGNORED,
 ) -> Losses:
     """Compute all losses of a batch; pictures are [N, 1, H, W] in 0..1.
 
@@ -75,10 +80,11 @@ def losses(
         luma: v.
         weights: w_i and w_v, which carry no gradient.
         scores: of the fused, thermal and visible picture, [N, classes, H, W] each.
-        label: int64 [N, H, W]; 0 is ignored.
+        label: int64 [N, H, W].
+        ignored: label that no cross-entropy counts.
     """
     edges = torch.maximum(gradient(thermal), gradient(luma))
-    parts = [score_loss(found, label) for found in scores]
+    parts = [score_loss(found, label, ignored) for found in scores]
     return Losses(
         # The weights stand inside the square, as in the official code.
         thermal=(weights.thermal * (thermal - fused)).square().mean(),

@@ -78,6 +78,11 @@ class UAAFusionConfig:
             }
         )
 
+    def architecture(self) -> str:
+        """Return what is to know of the network's shape beside its name, as JSON text."""
+        shape = ('channels', 'stages', 'steps', 'decoder', 'data_step')
+        return json.dumps({key: getattr(self, key) for key in shape})
+
     @classmethod
     def from_json(cls, text: str) -> UAAFusionConfig:
         """Read a configuration.

@@ -14,12 +14,13 @@ from torch import Tensor
 from models.attribution.integrated import Weights
 from models.checkpoint import load_into
 from models.uaafusion.losses import losses
-from models.uaafusion.network import UAAFusion, load_config
+from models.uaafusion.network import UAAFusion, UnfoldingFusion, load_config
 
 Fixture = Mapping[str, NDArray[Any]]
 Found = Iterator[tuple[str, Tensor, float]]
 FUSED, MEANS, SCORES, LOSS = 5e-4, 5e-4, 1e-5, 1e-5
 MAPS, WEIGHTS = 1e-4, 5e-2
+CHANNELS = 32
 EXACT = 1e-9  # float64 against float64
 FAINT = 1e-4  # sum of both maps below which a float32 weight is a ratio of rounding errors
 
@@ -39,7 +40,13 @@ def stored_network(fixture: Fixture) -> UAAFusion:
 
 def rounding(fixture: Fixture, key: str) -> float:
     """Return how far the official float32 result lies from the official float64 one."""
-    return float(np.abs(fixture[key] - fixture[f'{key}_f64']).max())
+    exact = fixture.get(f'{key}_f64')
+    return 0.0 if exact is None else float(np.abs(fixture[key] - exact).max())
+
+
+def modes_of(fixture: Fixture) -> list[str]:
+    """Return which masks a fixture has results for: the segmenter's, the given one, or both."""
+    return [mode for mode in ('pred', 'onehot') if f'{mode}/f' in fixture]
 
 
 def compared(fixture: Fixture) -> Found:
@@ -52,11 +59,12 @@ def compared(fixture: Fixture) -> Found:
         Name of every stored tensor, ours, and the tolerance.
     """
     network = stored_network(fixture)
+    modes = modes_of(fixture)
     label = torch.from_numpy(fixture['in/label'])
     thermal, luma = torch.from_numpy(fixture['in/ir']), torch.from_numpy(fixture['in/vis'])
     yield 'mid/seg_of_mean', torch.sigmoid(network.mean_logits(thermal, luma)), SCORES
-    for mode, given in (('pred', None), ('onehot', label)):
-        mask, weights = network.weigh(thermal, luma, given)
+    for mode in modes:
+        mask, weights = network.weigh(thermal, luma, label if mode == 'onehot' else None)
         # Where both maps are faint the official float32 weights are noise: not compared.
         clear = (weights.thermal_map + weights.visible_map).sum(1, keepdim=True) > FAINT
         for key, weight in (('w_i', weights.thermal), ('w_v', weights.visible)):
@@ -74,8 +82,10 @@ def compared(fixture: Fixture) -> Found:
             for name, tensor in (maps | {'sm': stage.short}).items():
                 yield f'{mode}/{name}{k}__mean', tensor.mean((2, 3)), MEANS
         yield f'{mode}/f', last.fused, FUSED
-    yield from compared_losses(fixture, network, last.fused)
-    yield from compared_exactly(fixture, network.double())
+    if modes[-1] == 'onehot':
+        yield from compared_losses(fixture, network, last.fused)
+    if any(key.endswith('_f64') for key in fixture):
+        yield from compared_exactly(fixture, network.double())
 
 
 def compared_losses(fixture: Fixture, network: UAAFusion, fused: Tensor) -> Found:
@@ -85,7 +95,9 @@ def compared_losses(fixture: Fixture, network: UAAFusion, fused: Tensor) -> Foun
         for key in ('in/ir', 'in/vis', 'onehot/w_i', 'onehot/w_v', 'in/label')
     )
     scores = network.segmenter(fused), network.segmenter(thermal), network.segmenter(luma)
-    found = losses(fused, thermal, luma, Weights(w_i, w_v, w_i, w_v), scores, label)
+    found = losses(
+        fused, thermal, luma, weights=Weights(w_i, w_v, w_i, w_v), scores=scores, label=label
+    )
     for name, value in (
         ('int_i', found.thermal),
         ('int_v', found.visible),
@@ -100,9 +112,30 @@ def compared_exactly(fixture: Fixture, network: UAAFusion) -> Found:
     """Run the network in float64."""
     label = torch.from_numpy(fixture['in/label'])
     thermal, luma = (torch.from_numpy(fixture[key]).double() for key in ('in/ir', 'in/vis'))
-    for mode, given in (('pred', None), ('onehot', label)):
-        mask, weights = network.weigh(thermal, luma, given)
+    for mode in modes_of(fixture):
+        mask, weights = network.weigh(thermal, luma, label if mode == 'onehot' else None)
         yield f'{mode}/w_i_f64', weights.thermal, EXACT
         for name, found in (('i', weights.thermal_map), ('v', weights.visible_map)):
             yield f'{mode}/map_{name}_classmax_f64', found.amax((2, 3)), EXACT
         yield f'{mode}/f_f64', network.fuse_luma(thermal, luma, mask), EXACT
+
+
+def compared_first(fixture: Fixture) -> Found:
+    """Run the start and the first stage alone, with the weights of these (`wf/`).
+
+    Yields:
+        Name of every stored tensor, ours, and the tolerance.
+    """
+    fusion = UnfoldingFusion(CHANNELS, stages=1)
+    state = {k.removeprefix('wf/'): v for k, v in fixture.items() if k.startswith('wf/')}
+    own = {key: value.numpy() for key, value in fusion.state_dict().items()}
+    unused = {key: own[key] for key in own if key.startswith(('alpha', 'init_conv_f0'))}
+    tensors = {key: torch.from_numpy(value) for key, value in (state | unused).items()}
+    load_into(fusion, tensors, Path('fixture'))
+    thermal, luma = torch.from_numpy(fixture['in/ir']), torch.from_numpy(fixture['in/vis'])
+    start = fusion.start(thermal, luma)
+    stage = fusion.blockflow[0](start.fused, start, start.attention)
+    yield 'onehot/f1', stage.fused, FUSED
+    maps = {'h': stage.memory[0], 'c': stage.memory[1], 'lm': stage.long, 'sm': stage.short}
+    for name, tensor in maps.items():
+        yield f'onehot/{name}1__mean', tensor.mean((2, 3)), MEANS

@@ -1,0 +1,77 @@
+"""The networks that are exported: how each is loaded, transformed and described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from models import deploy as paif_deploy
+from models.checkpoint import load_paif
+from models.precision import FP32, PRECISIONS, Precision
+from models.uaafusion import deploy as uaafusion_deploy
+from models.uaafusion.checkpoint import load_uaafusion
+
+
+class Plain(Protocol):
+    """A trained network, as evaluation and attacks see it."""
+
+    config: Any
+
+    def __call__(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fused luma and logits of pictures in 0..1, [N, 1, H, W] and RGB [N, 3, H, W]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """One kind of network.
+
+    Attributes:
+        load: reads weights strictly, with the name of a configuration where they carry none.
+        deploy: makes the deployment form for (height, width) in a precision.
+        precisions: names of those it can be exported in.
+        architecture: JSON text for the card's `genotype`.
+        bound: of fused luma and logits, transformed against plain, in float32.
+    """
+
+    load: Callable[[Path, str | None], Any]
+    deploy: Callable[[Any, tuple[int, int], Precision], Any]
+    precisions: tuple[str, ...]
+    architecture: Callable[[Any], str]
+    bound: float
+
+
+def _deploy_paif(network: Any, size: tuple[int, int], precision: Precision) -> Any:
+    del size  # the same graph for every size
+    return paif_deploy.deploy(network, precision)
+
+
+def _deploy_uaafusion(network: Any, size: tuple[int, int], precision: Precision) -> Any:
+    if precision != FP32:
+        msg = f"UAAFusion in precision '{precision}': only 'fp32' is exported"
+        raise ValueError(msg)
+    return uaafusion_deploy.deploy(network, size)
+
+
+NETWORKS = {
+    'paif': Exportable(
+        load=load_paif,
+        deploy=_deploy_paif,
+        precisions=tuple(sorted(PRECISIONS)),
+        architecture=lambda config: config.genotype.to_json(),
+        bound=1e-4,
+    ),
+    'uaafusion': Exportable(
+        load=load_uaafusion,
+        deploy=_deploy_uaafusion,
+        precisions=('fp32',),
+        architecture=lambda config: config.architecture(),
+        # Gradients jump where a ReLU6 switches: the official code's own float32 and float64 differ
+        # by up to 1.7e-4.
+        bound=5e-4,
+    ),
+}

@@ -1,0 +1,126 @@
+"""Train UAAFusion's fusion network and segmenter together.
+
+    python -m models.uaafusion.train --config official --data fmb:/data/FMB --split train --out runs/uaa
+    python -m models.uaafusion.train --config small --data ../shared/data/train --background --logits --out runs/uaa_small
+
+Defaults are the official ones: 40 epochs, batches of 8 patches of 256x256, Adam at 1e-4, halved
+every 10 epochs, cross-entropy of scores without background. Stopped, the same command goes on
+where it was. `--out` holds the checkpoint, the log (CSV) and, at the end, `weights.safetensors`.
+See docs/uaafusion.md.
+"""  # noqa: E501 - command lines
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.checkpoint import CheckpointError, load_into
+from models.data import generate
+from models.datasets.pair import IGNORE, LabelledPair
+from models.datasets.registry import open_dataset
+from models.sources import SCENE_SEED
+from models.uaafusion.checkpoint import load_uaafusion, read_weights, save_uaafusion
+from models.uaafusion.network import UAAFusion, load_config
+from models.uaafusion.patches import cut
+from models.uaafusion.trainer import Schedule, Trainer
+from models.workers import Workers
+
+FRAMES = 5  # of each generated scene
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    found = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    usual = Schedule()
+    add = found.add_argument
+    add('--config', default='official', help='name in models/uaafusion/configs, or a path')
+    add(
+        '--data',
+        action='append',
+        default=[],
+        metavar='NAME:FOLDER',
+        help='labelled pairs, see docs/datasets.md; may be given again',
+    )
+    add('--split', default='all', help='of every --data, such as train')
+    add('--scenes', type=int, default=0, help='generated scenes beside them')
+    add('--out', type=Path, required=True, help='folder of the run')
+    add('--init', type=Path, help='weights of both networks to start from')
+    add('--init-segmenter', type=Path, help="SS_Net's weights alone, such as SS_pretrain.pth")
+    add('--epochs', type=int, default=usual.epochs)
+    add('--batch', type=int, default=usual.batch)
+    add('--patch', type=int, default=256, help='side of a patch in pixels, default 256')
+    add('--rate', type=float, default=usual.rate)
+    add('--halve-every', type=int, default=usual.halve_every, help='epochs')
+    add('--seed', type=int, default=usual.seed)
+    add('--data-step', action='store_true', help='take the data step that the official code loses')
+    add('--background', action='store_true', help='learn background; the official code does not')
+    add('--logits', action='store_true', help='cross-entropy of logits; official: of scores')
+    add('--save-every', type=int, default=50, help='steps between checkpoints')
+    add('--threads', type=int, default=2, help='threads of torch on a CPU')
+    add('--device', default='auto', help='auto, cpu or cuda')
+    return found
+
+
+def initial(args: argparse.Namespace) -> UAAFusion:
+    """Return the network to train, with the weights that the command line names.
+
+    Raises:
+        CheckpointError, OSError, ValueError: the weights or the configuration can't be used.
+    """
+    config = load_config(args.config)
+    if args.data_step:
+        config = replace(config, data_step=True)
+    torch.manual_seed(args.seed)
+    network = UAAFusion(config)
+    if args.init:
+        network = load_uaafusion(args.init, config)
+    if args.init_segmenter:
+        load_into(network.segmenter, read_weights(args.init_segmenter)[0], args.init_segmenter)
+    return network
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, resume or finish a network; return 0, or 2 on bad input."""
+    args = parser().parse_args(argv)
+    torch.set_num_threads(args.threads)
+    try:
+        schedule = Schedule(
+            epochs=args.epochs,
+            batch=args.batch,
+            rate=args.rate,
+            halve_every=args.halve_every,
+            ignored=IGNORE if args.background else Schedule.ignored,
+            on_logits=args.logits,
+            seed=args.seed,
+        )
+        network = initial(args)
+        names = [label.name for label in network.config.classes]
+        pairs: list[LabelledPair] = []
+        for text in args.data:
+            pairs += open_dataset(text, args.split, names)
+        if args.scenes:
+            pairs += generate(range(SCENE_SEED, SCENE_SEED + args.scenes), FRAMES)
+        if not pairs:
+            msg = 'no pairs: name some with --data, or draw some with --scenes'
+            raise ValueError(msg)
+        patches = cut(pairs, args.patch)
+        print(f'{len(patches)} patches of {args.patch}x{args.patch} from {len(pairs)} pairs')
+        args.out.mkdir(parents=True, exist_ok=True)
+        device = Workers.from_environment(args.device).device
+        Trainer(network, schedule, patches, out=args.out, device=device).run(args.save_every)
+    except (CheckpointError, OSError, ValueError) as err:
+        print(f'error: {err}', file=sys.stderr)
+        return 2
+    save_uaafusion(args.out / 'weights.safetensors', network)
+    print(f'wrote {args.out / "weights.safetensors"}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

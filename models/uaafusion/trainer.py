@@ -1,0 +1,224 @@
+"""Trains fusion network and segmenter together, with a checkpoint that it resumes from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from models.uaafusion.losses import IGNORED, Losses, losses
+from models.uaafusion.network import UAAFusion
+from models.uaafusion.patches import Patch, Patches, stack
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What decides the weights, beside the configuration and the patches (spec section 3).
+
+    Attributes:
+        epochs: passes over all patches.
+        batch: patches in a step; the last of an epoch may be smaller.
+        rate: learning rate of both networks.
+        halve_every: epochs after which the rate is halved.
+        ignored: label that the cross-entropy leaves out: 0 in the official code, so the mask never
+            says background; 255 to learn background too.
+        on_logits: cross-entropy of logits. The official code takes it of scores in 0..1, where no
+            class can win by more than a factor of e.
+        seed: of initial weights, order and dropout.
+    """
+
+    epochs: int = 40
+    batch: int = 8
+    rate: float = 1e-4
+    halve_every: int = 10
+    ignored: int = IGNORED
+    on_logits: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.halve_every) < 1 or self.rate <= 0:
+            msg = (
+                f'epochs {self.epochs}, batch {self.batch}, halve_every {self.halve_every}, '
+                f'rate {self.rate}: the first three at least 1, the rate over 0'
+            )
+            raise ValueError(msg)
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, the first is 0."""
+        return float(self.rate * 0.5 ** (epoch // self.halve_every))
+
+
+def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Losses:
+    """Compute the losses of a batch; the labels lead the stages and the attribution.
+
+    In training mode every forward of the segmenter moves its BatchNorm statistics, those of the
+    attribution too, as in the official code.
+
+    Args:
+        network: in training mode.
+        batch: patches.
+        schedule: says what the cross-entropy takes.
+    """
+    mask, weights = network.weigh(batch.thermal, batch.luma, batch.label)
+    *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
+    segment = network.segmenter.logits if schedule.on_logits else network.segmenter
+    return losses(
+        last.fused,
+        batch.thermal,
+        batch.luma,
+        weights=weights,
+        scores=(segment(last.fused), segment(batch.thermal), segment(batch.luma)),
+        label=batch.label.where(
+            batch.label != 255, torch.full_like(batch.label, schedule.ignored)
+        ),
+        ignored=schedule.ignored,
+    )
+
+
+class Trainer:
+    """Runs a schedule.
+
+    Args:
+        network: initial weights; trained in place.
+        schedule: what to do.
+        patches: all of them.
+        out: folder of checkpoint and log; it exists.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        network: UAAFusion,
+        schedule: Schedule,
+        patches: Sequence[Patch],
+        *,
+        out: Path,
+        device: torch.device,
+    ) -> None:
+        if not patches:
+            msg = 'no patches: the pairs are smaller than --patch, or all of low contrast'
+            raise ValueError(msg)
+        self.network, self.schedule, self.patches = network.to(device), schedule, patches
+        self.out, self.device = out, device
+        self.checkpoint = out / 'checkpoint.pt'
+        # One for each network, as in the official code: Adam keeps no state across parameters, so
+        # that changes nothing.
+        self.optimisers = [
+            torch.optim.Adam(part.parameters(), schedule.rate)
+            for part in (network.fusion, network.segmenter)
+        ]
+        self.steps = -(-len(patches) // schedule.batch)
+
+    def run(self, save_every: int = 50) -> None:
+        """Train what is not trained yet.
+
+        Args:
+            save_every: steps between two checkpoints and lines of the log.
+
+        Raises:
+            ValueError: the checkpoint in `out` is of another schedule, network or set of patches.
+            FloatingPointError: the loss is not a number any more.
+        """
+        done = self._resume()
+        bar = tqdm(total=self.schedule.epochs * self.steps, initial=done, unit='step')
+        started, found = time.monotonic(), list[list[float]]()
+        self.network.train()
+        while done < bar.total:
+            epoch, step = divmod(done, self.steps)
+            found.append(self._step(epoch, step))
+            done += 1
+            bar.update()
+            if done % save_every == 0 or done == bar.total:
+                mean = np.mean(found, 0)
+                bar.set_postfix(loss=f'{mean[0]:.4f}')
+                self._save(done)
+                self._log(done, mean.tolist(), time.monotonic() - started)
+                found.clear()
+        bar.close()
+
+    def batch(self, epoch: int, step: int) -> Patches:
+        """Return a batch; each epoch has its own order, which depends on the seed alone."""
+        order = np.random.default_rng((self.schedule.seed, epoch)).permutation(len(self.patches))
+        size = self.schedule.batch
+        chosen = stack([self.patches[i] for i in order[step * size : (step + 1) * size]])
+        return Patches(*(part.to(self.device) for part in vars(chosen).values()))
+
+    def _step(self, epoch: int, step: int) -> list[float]:
+        """Take a step; return the loss and its parts."""
+        rate = self.schedule.learning_rate(epoch)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group['lr'] = rate
+            optimiser.zero_grad(set_to_none=True)
+        # Dropout's own seed for each step: resumed, the same as unbroken.
+        torch.manual_seed((self.schedule.seed * 1000 + epoch) * 1_000_000 + step)
+        parts = batch_losses(self.network, self.batch(epoch, step), self.schedule)
+        if not torch.isfinite(parts.total):
+            msg = f'loss is {float(parts.total)} at step {step} of epoch {epoch}: lower --rate'
+            raise FloatingPointError(msg)
+        parts.total.backward()  # type: ignore[no-untyped-call]
+        for optimiser in self.optimisers:
+            optimiser.step()
+        every: list[Tensor] = [parts.total, *vars(parts).values()]
+        return [float(part.detach()) for part in every]
+
+    def _identity(self) -> str:
+        """Return what a checkpoint must have been made with, as JSON text."""
+        return json.dumps(
+            {
+                'schedule': asdict(self.schedule),
+                'config': self.network.config.to_json(),
+                'patches': len(self.patches),
+            }
+        )
+
+    def _resume(self) -> int:
+        if not self.checkpoint.exists():
+            return 0
+        state: dict[str, Any] = torch.load(
+            self.checkpoint, weights_only=True, map_location=self.device
+        )
+        if state['identity'] != self._identity():
+            msg = (
+                f'{self.checkpoint} was made with another schedule, configuration or data: '
+                'choose another --out, or remove it'
+            )
+            raise ValueError(msg)
+        self.network.load_state_dict(state['network'])
+        for optimiser, stored in zip(self.optimisers, state['optimisers'], strict=True):
+            optimiser.load_state_dict(stored)
+        return int(state['done'])
+
+    def _save(self, done: int) -> None:
+        """Write the checkpoint beside the old one and swap: a kill never leaves half a file."""
+        temporary = self.checkpoint.with_suffix('.tmp')
+        torch.save(
+            {
+                'network': self.network.state_dict(),
+                'optimisers': [optimiser.state_dict() for optimiser in self.optimisers],
+                'done': done,
+                'identity': self._identity(),
+            },
+            temporary,
+        )
+        temporary.replace(self.checkpoint)
+
+    def _log(self, done: int, mean: list[float], seconds: float) -> None:
+        path = self.out / 'log.csv'
+        head = not path.exists()
+        with path.open('a', newline='') as file:
+            writer = csv.writer(file)
+            if head:
+                parts = ('loss', 'thermal', 'visible', 'gradient', 'segmentation')
+                writer.writerow(('epoch', 'step', *parts, 'seconds'))
+            epoch, step = divmod(done - 1, self.steps)
+            writer.writerow((epoch, step + 1, *(f'{x:.5f}' for x in mean), f'{seconds:.0f}'))
