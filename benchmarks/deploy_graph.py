@@ -71,8 +71,12 @@ def build(
 
 
 def worker(way: str, weights: Path, model: Path, size: tuple[int, int], threads: int) -> None:
-    """Compute one frame for every line on standard input, answering with the seconds it took."""
-    frame = build(way, weights, model, size, threads)
+    """Compute frames in the given way, as `serve` does."""
+    serve(build(way, weights, model, size, threads))
+
+
+def serve(frame: Callable[[], object]) -> None:
+    """Compute a frame, then one for every line on standard input; print the seconds it took."""
     frame()
     print('ready', flush=True)
     for _ in sys.stdin:
@@ -81,8 +85,19 @@ def worker(way: str, weights: Path, model: Path, size: tuple[int, int], threads:
         print(time.perf_counter() - start, flush=True)
 
 
-def measure(ways: tuple[str, ...], arguments: list[str], rounds: int) -> dict[str, list[float]]:
+def measure(
+    ways: tuple[str, ...],
+    arguments: list[str],
+    rounds: int,
+    module: str = 'benchmarks.deploy_graph',
+) -> dict[str, list[float]]:
     """Run one process for each way, in turns.
+
+    Args:
+        ways: their names.
+        arguments: of the command line of each process, beside `--worker WAY`.
+        rounds: frames of each.
+        module: what each process runs; it ends in `serve`.
 
     Returns:
         Seconds of every frame, by way.
@@ -90,7 +105,7 @@ def measure(ways: tuple[str, ...], arguments: list[str], rounds: int) -> dict[st
     environment = os.environ | {'OMP_WAIT_POLICY': 'PASSIVE'}
     processes = {
         way: subprocess.Popen(
-            [sys.executable, '-m', 'benchmarks.deploy_graph', '--worker', way, *arguments],
+            [sys.executable, '-m', module, '--worker', way, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,11 +51,17 @@ def _deploy_paif(network: Any, size: tuple[int, int], precision: Precision) -> A
     return paif_deploy.deploy(network, precision)
 
 
-def _deploy_uaafusion(network: Any, size: tuple[int, int], precision: Precision) -> Any:
+def _deploy_uaafusion(
+    network: Any, size: tuple[int, int], precision: Precision, *, guided: bool = True
+) -> Any:
     if precision != FP32:
         msg = f"UAAFusion in precision '{precision}': only 'fp32' is exported"
         raise ValueError(msg)
-    return uaafusion_deploy.deploy(network, size)
+    return uaafusion_deploy.deploy(network, size, guided=guided)
+
+
+def _architecture(config: Any) -> str:
+    return str(config.architecture())
 
 
 NETWORKS = {
@@ -69,9 +76,18 @@ NETWORKS = {
         load=load_uaafusion,
         deploy=_deploy_uaafusion,
         precisions=('fp32',),
-        architecture=lambda config: config.architecture(),
+        architecture=_architecture,
         # Gradients jump where a ReLU6 switches: the official code's own float32 and float64 differ
         # by up to 1.7e-4.
         bound=5e-4,
+    ),
+    # The same weights without the attention: an approximation that is written only where it moves
+    # the fused luma by less than half a grey level.
+    'uaafusion_unguided': Exportable(
+        load=load_uaafusion,
+        deploy=partial(_deploy_uaafusion, guided=False),
+        precisions=('fp32',),
+        architecture=_architecture,
+        bound=0.5 / 255,
     ),
 }

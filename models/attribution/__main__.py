@@ -130,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
                 slop=args.slop,
             ).pairs
             paths = [args.out / f'{number:04d}.png' for number in range(len(pairs))]
-        report = []
+        report: list[dict[str, Any]] = []
         for (visible, thermal), path in zip(tqdm(pairs, unit='pair'), paths, strict=True):
             rgb, grey = (resize_picture(one, args.size) for one in (visible, thermal))
             found = explain(

@@ -41,7 +41,7 @@ def paint(values: NDArray[np.float32], scale: float, below: U8) -> U8:
         uint8 [H, W, 3] RGB.
     """
     strength = np.clip(np.abs(values) / scale, 0, 1)[..., None]
-    color = np.where(values[..., None] > 0, np.float32(FOR), np.float32(AGAINST))
+    color = np.where(values[..., None] > 0, FOR, AGAINST).astype(np.float32)
     mixed = below.astype(np.float32) * DIM * (1 - strength) + color * strength
     return mixed.round().astype(np.uint8)
 

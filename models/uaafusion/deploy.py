@@ -16,6 +16,7 @@ rounding:
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -66,7 +67,8 @@ def unit(part: ConvUnit, scale: float = 1.0, merged: int = 0) -> nn.Sequential:
         scale: factor on what comes out.
         merged: the last two of this many channels each come in equal, once.
     """
-    first, act, last = part.conv_unit
+    layers: Any = part.conv_unit  # typed as modules of any kind
+    first, act, last = layers
     weight = first.weight
     if merged:
         rest = weight.shape[1] - 2 * merged
@@ -115,18 +117,21 @@ class DeployedStage(nn.Module):
 
     Args:
         block: its weights.
-        first: whether its memories are equal, its LSTM empty and its attention 0.
+        first: whether its memories are equal and its LSTM empty.
         last: whether nothing comes after it.
+        guided: whether its attention is anything but 0.
     """
 
-    def __init__(self, block: UnfoldingBlock, *, first: bool, last: bool) -> None:
+    def __init__(self, block: UnfoldingBlock, *, first: bool, last: bool, guided: bool) -> None:
         super().__init__()
-        channels = bias_of(block.conv6.conv_unit[2]).shape[0]
+        self.guided = guided
+        channels = block.channels
         self.first, self.last = first, last
         self.look = unit(block.conv1)
         self.join = unit(block.conv2, merged=channels if first else 0)
-        self.refine = unit(block.conv3, scale=0.5 if first else 1.0)
-        self.fuse = unit(block.conv4[0])
+        self.refine = unit(block.conv3, scale=1.0 if guided else 0.5)
+        to_picture: Any = block.conv4
+        self.fuse = unit(to_picture[0])
         if not last:
             self.remember = unit(block.conv5)
             self.memory = Memory(block.lstm, first=first)
@@ -139,7 +144,7 @@ class DeployedStage(nn.Module):
         a = self.look(fused)
         long = self.join(torch.cat((a, long) if self.first else (a, long, short), 1))
         change = self.refine(long)
-        short = long + (change if self.first else change * torch.sigmoid(attention))
+        short = long + (change * torch.sigmoid(attention) if self.guided else change)
         fused = torch.sigmoid(self.fuse(short))
         if not self.last:
             memory = self.memory(self.remember(torch.cat((a, long, short), 1)), memory)
@@ -150,26 +155,27 @@ class DeployedStage(nn.Module):
 class DeployedUAAFusion(nn.Module):
     """What is exported: the contract of `paif_ros.contract`, uint8 pictures in and out."""
 
-    def __init__(self, network: UAAFusion, size: tuple[int, int]) -> None:
+    def __init__(self, network: UAAFusion, size: tuple[int, int], *, guided: bool) -> None:
         super().__init__()
         net = network.fusion
+        self.guided = guided and len(net.blockflow) > 1
         self.segmenter = DeployedSegmenter(network.segmenter, size)
         self.of_thermal, self.of_visible = unit(net.init_conv_ir), unit(net.init_conv_vi)
         blocks = [block for block in net.blockflow if isinstance(block, UnfoldingBlock)]
         self.stages = nn.ModuleList(
-            DeployedStage(block, first=k == 0, last=k == len(blocks) - 1)
+            DeployedStage(block, first=k == 0, last=k == len(blocks) - 1, guided=guided and k > 0)
             for k, block in enumerate(blocks)
         )
 
     def fuse(self, thermal: Tensor, luma: Tensor) -> Tensor:
         """Fuse [N, 1, H, W] in 0..1 with the same to [N, 1, H, W] in 0..1."""
         fused = (thermal + luma) / 2
-        mask = torch.sigmoid(self.segmenter(fused)) if len(self.stages) > 1 else fused
+        mask = torch.sigmoid(self.segmenter(fused)) if self.guided else fused
         long = short = torch.cat((self.of_thermal(thermal), self.of_visible(luma)), 1)
         memory: list[Tensor] = []
         before = attention = fused
         for k, stage in enumerate(self.stages):
-            if k:
+            if k and self.guided:
                 gain = self.segmenter.guidance(fused, mask) * (fused - before)
                 attention = gain if k == 1 else ((k - 1) * attention + gain) / k
                 before = fused
@@ -216,12 +222,14 @@ class DeployedUAAFusion(nn.Module):
 
 
 @torch.no_grad()
-def deploy(network: UAAFusion, size: tuple[int, int]) -> DeployedUAAFusion:
+def deploy(network: UAAFusion, size: tuple[int, int], *, guided: bool = True) -> DeployedUAAFusion:
     """Return the deployment form of a trained network, in eval mode; it is left as it is.
 
     Args:
         network: the trained network.
         size: (height, width) of the pictures; multiples of 16.
+        guided: whether the segmenter's gradients lead the stages. Without, the attention is 0
+            everywhere: an approximation, which leaves out nine of ten runs of the segmenter.
 
     Raises:
         ValueError: the size does not fit; or the network takes the data step, whose weights ask
@@ -233,5 +241,5 @@ def deploy(network: UAAFusion, size: tuple[int, int]) -> DeployedUAAFusion:
             'frame, so it is not exported; train without it for the node'
         )
         raise ValueError(msg)
-    deployed = DeployedUAAFusion(copy.deepcopy(network).eval(), size)
+    deployed = DeployedUAAFusion(copy.deepcopy(network).eval(), size, guided=guided)
     return deployed.eval().requires_grad_(False)

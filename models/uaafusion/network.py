@@ -150,9 +150,11 @@ class ConvLSTM(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        for gate in 'fioj':
-            setattr(self, f'conv_x{gate}', reflect_conv(channels, channels))
-            setattr(self, f'conv_h{gate}', reflect_conv(channels, channels))
+        c = channels
+        self.conv_xf, self.conv_hf = reflect_conv(c, c), reflect_conv(c, c)
+        self.conv_xi, self.conv_hi = reflect_conv(c, c), reflect_conv(c, c)
+        self.conv_xo, self.conv_ho = reflect_conv(c, c), reflect_conv(c, c)
+        self.conv_xj, self.conv_hj = reflect_conv(c, c), reflect_conv(c, c)
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """Take in x [N, C, H, W]; memory (h, c) and the result have the same shape."""
@@ -194,7 +196,7 @@ class UnfoldingBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        c = channels
+        self.channels = c = channels
         self.conv1 = ConvUnit(1, c, c)
         self.conv2 = ConvUnit(3 * c, c, c)
         self.conv3 = ConvUnit(c, c, c)

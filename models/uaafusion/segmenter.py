@@ -7,6 +7,8 @@ the official keys. Written anew from a description of layers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,9 +29,9 @@ DILATED = 14  # from this block on strides become dilations, so the output stays
 LOW_CHANNELS, SHORTCUT = 24, 48
 
 
-def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resized(x: Tensor, size: Sequence[int]) -> Tensor:
     """Resize [N, C, h, w] to (H, W) bilinearly, corners on corners."""
-    return F.interpolate(x, size, mode='bilinear', align_corners=True)
+    return F.interpolate(x, tuple(size), mode='bilinear', align_corners=True)
 
 
 class InvertedResidual(nn.Module):

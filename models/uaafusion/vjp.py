@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +132,7 @@ class Block(nn.Module):
         for place, layer in enumerate(self.layers):
             y = layer(y)
             if place < len(self.layers) - self.projects:
-                y = y.clamp(0, LIMIT)
+                y = y.clamp(0.0, LIMIT)
                 outputs.append(y)
         return (x + y if self.skip else y), outputs
 
@@ -239,14 +240,15 @@ class DeployedSegmenter(nn.Module):
         self.size = size
         quarter = size[0] // 4, size[1] // 4
         self.blocks = nn.ModuleList(folded_block(b) for b in net.feature_extractor.features)
-        mix, norm = net.shortcut_conv[:2]
-        self.shortcut = Linear(folded(mix, norm))
-        first = folded(net.cat_conv[0], net.cat_conv[1])
+        shortcut: Any = net.shortcut_conv  # its layers are typed as modules of any kind
+        cat: Any = net.cat_conv
+        self.shortcut = Linear(folded(shortcut[0], shortcut[1]))
+        first = folded(cat[0], cat[1])
         low = self.shortcut.conv.out_channels
         high_weight, low_weight = first.weight.split((first.in_channels - low, low), 1)
         self.high = EnlargedConv(high_weight, (size[0] // STRIDE, size[1] // STRIDE), quarter)
         self.low = Linear(with_weights(first, low_weight, first.bias))
-        self.cat = Linear(folded(net.cat_conv[4], net.cat_conv[5]))
+        self.cat = Linear(folded(cat[4], cat[5]))
         self.classes = Linear(pointwise(net.cls_conv.weight[:, :, 0, 0], net.cls_conv.bias))
         self.register_buffer('rows', resize_matrix(quarter[0], size[0]))
         self.register_buffer('columns', resize_matrix(quarter[1], size[1]))

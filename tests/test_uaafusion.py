@@ -1,0 +1,236 @@
+"""UAAFusion against the official code, its checkpoints, losses, patches and training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='torch is a development dependency')
+
+from models import parity
+from models.attribution.integrated import Weights
+from models.checkpoint import CheckpointError
+from models.data import LabelledPair
+from models.uaafusion import train
+from models.uaafusion.checkpoint import load_uaafusion, save_uaafusion
+from models.uaafusion.losses import gradient, losses, score_loss
+from models.uaafusion.network import UAAFusion, UAAFusionConfig, load_config
+from models.uaafusion.patches import cut, is_low_contrast
+from models.uaafusion.trainer import Schedule, Trainer
+
+COPY = Path(__file__).parent / 'data' / 'parity' / 'uaafusion_seed0.npz'
+SHARED = Path(__file__).resolve().parents[2] / 'shared' / 'parity' / 'uaafusion_seed0.npz'
+
+
+def small(**changes: object) -> UAAFusionConfig:
+    values = {'channels': 4, 'stages': 2, 'steps': 2, 'decoder': 8} | changes
+    return replace(load_config('small'), **values)
+
+
+def pictures(size: tuple[int, int] = (32, 48)) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return (
+        torch.rand(1, 1, *size, generator=generator),
+        torch.rand(1, 3, *size, generator=generator) * 0.6 + 0.2,
+    )
+
+
+def test_the_first_stage_is_the_official_one() -> None:
+    rows = parity.compare_file(COPY)
+    assert {row.name for row in rows} >= {'onehot/f1', 'onehot/h1__mean', 'onehot/sm1__mean'}
+    assert not [str(row) for row in rows if not row.passed]
+    assert max(row.largest for row in rows) < 1e-5
+
+
+@pytest.mark.skipif(not SHARED.is_file(), reason='../shared/parity is not there')
+def test_the_whole_network_is_the_official_one(tmp_path: Path) -> None:
+    """With given labels in float32; `python -m models.parity` compares all, in float64 too."""
+    with np.load(SHARED) as archive:
+        kept = {k: archive[k] for k in archive.files if k.split('/')[0] not in ('pred', 'mid')}
+    path = tmp_path / SHARED.name
+    np.savez(path, **{k: v for k, v in kept.items() if not k.endswith('_f64')})
+    rows = parity.compare_file(path)
+    names = {row.name for row in rows}
+    assert names >= {'onehot/f', 'onehot/att4', 'onehot/c5__mean', 'onehot/map_v_classmax'}
+    assert names >= {'onehot/w_i', 'onehot/loss_total', 'onehot/f3'}
+    assert len(rows) == 40
+    assert not [str(row) for row in rows if not row.passed]
+    # Attention is compared with what makes it worth comparing.
+    assert np.abs(kept['onehot/att4']).max() > 1e-3
+
+
+def test_configuration_travels_and_names_what_is_wrong() -> None:
+    config = small(data_step=True)
+    assert UAAFusionConfig.from_json(config.to_json()) == config
+    with pytest.raises(ValueError, match="network 'paif'"):
+        UAAFusionConfig.from_json('{"network": "paif"}')
+    with pytest.raises(ValueError, match="lacks 'variant'"):
+        UAAFusionConfig.from_json('{"network": "uaafusion"}')
+    with pytest.raises(ValueError, match='channels 3'):
+        small(channels=3)
+    with pytest.raises(FileNotFoundError, match='official'):
+        load_config('nothing')
+
+
+def test_official_size() -> None:
+    network = UAAFusion(load_config('official'))
+    assert sum(p.numel() for p in network.fusion.parameters()) == 1_010_380
+    assert sum(p.numel() for p in network.segmenter.parameters()) == 3_255_519
+
+
+def test_checkpoints_of_both_kinds(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = UAAFusion(small()).eval()
+    save_uaafusion(tmp_path / 'ours.safetensors', network)
+    again = load_uaafusion(tmp_path / 'ours.safetensors')
+    assert again.config == network.config
+    assert not again.training
+    official = {
+        'model_f': network.fusion.state_dict(),
+        # As DataParallel names them.
+        'model_s': {f'module.{k}': v for k, v in network.segmenter.state_dict().items()},
+    }
+    torch.save(official, tmp_path / 'official.pth')
+    loaded = load_uaafusion(tmp_path / 'official.pth', network.config)
+    for key, value in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+    with pytest.raises(ValueError, match='--config'):
+        load_uaafusion(tmp_path / 'official.pth')
+    del official['model_f']['alpha']
+    torch.save(official, tmp_path / 'short.pth')
+    with pytest.raises(CheckpointError) as caught:
+        load_uaafusion(tmp_path / 'short.pth', network.config)
+    assert caught.value.report.missing == ('fusion.alpha',)
+    torch.save({'model_f': official['model_f']}, tmp_path / 'half.pth')
+    with pytest.raises(ValueError, match='model_s'):
+        load_uaafusion(tmp_path / 'half.pth', network.config)
+
+
+@torch.no_grad()
+def test_data_step_moves_towards_the_weighted_mean() -> None:
+    torch.manual_seed(0)
+    network = UAAFusion(small()).eval()
+    thermal, visible = pictures()
+    fused, logits = network(thermal, visible)
+    assert fused.shape == (1, 1, 32, 48)
+    assert logits.shape == (1, 4, 32, 48)
+    stepping = network.with_data_step()
+    stepping.fusion.alpha.zero_()
+    assert torch.equal(stepping(thermal, visible)[0], fused)  # a step of no length
+    stepping.fusion.alpha.fill_(0.5)
+    assert (stepping(thermal, visible)[0] - fused).abs().max() > 1e-4
+    luma = visible[:, :1]
+    with pytest.raises(ValueError, match='weigh'):
+        list(stepping.stages(thermal, luma, torch.zeros(1, 4, 32, 48)))
+
+
+def test_data_step_is_trained_and_the_lost_one_is_not() -> None:
+    torch.manual_seed(0)
+    for data_step in (False, True):
+        network = UAAFusion(small(data_step=data_step))
+        thermal, luma = pictures()[0], pictures()[1][:, :1]
+        mask, weights = network.weigh(thermal, luma, torch.ones(1, 32, 48, dtype=torch.int64))
+        *_, last = network.stages(thermal, luma, mask, weights)
+        last.fused.sum().backward()
+        grad = network.fusion.alpha.grad
+        assert (grad is not None and bool(grad.any())) == data_step
+        # What leads the stages carries no gradient into the segmenter.
+        assert all(p.grad is None for p in network.segmenter.parameters())
+
+
+def test_losses_by_hand() -> None:
+    ramp = torch.arange(8.0).expand(1, 1, 8, 8) / 8
+    inner = gradient(ramp)[0, 0, 2:-2, 2:-2]
+    torch.testing.assert_close(inner, torch.full_like(inner, 8 / 8))  # (1 + 2 + 1) * 2 steps
+    half = torch.full_like(ramp, 0.5)
+    scores = torch.zeros(1, 4, 8, 8)
+    label = torch.ones(1, 8, 8, dtype=torch.int64)
+    found = losses(
+        ramp,
+        ramp + 0.2,
+        ramp - 0.4,
+        weights=Weights(half, half, half, half),
+        scores=(scores, scores, scores),
+        label=label,
+    )
+    assert float(found.thermal) == pytest.approx(0.1**2)
+    assert float(found.visible) == pytest.approx(0.2**2)
+    assert float(found.segmentation) == pytest.approx(np.log(4))
+    total = found.thermal + found.visible + found.gradient + 0.1 * found.segmentation
+    assert float(found.total) == pytest.approx(float(total))
+    assert float(score_loss(scores, torch.zeros_like(label))) == 0  # background alone
+    assert float(score_loss(scores, torch.zeros_like(label), 255)) == pytest.approx(np.log(4))
+
+
+def pair(size: tuple[int, int], flat_left: bool = False) -> LabelledPair:
+    rng = np.random.default_rng(0)
+    thermal = rng.integers(0, 256, size, np.uint8)
+    if flat_left:
+        thermal[:, :64] = 200
+    label = rng.integers(0, 4, size, np.uint8)
+    label[:8, :8] = 255
+    return LabelledPair('drawn', rng.integers(0, 256, (*size, 3), np.uint8), thermal, label)
+
+
+def test_patches_touch_and_show_something() -> None:
+    patches = cut([pair((130, 200))], 64)
+    assert len(patches) == 2 * 3
+    assert all(p.thermal.shape == p.luma.shape == p.label.shape == (64, 64) for p in patches)
+    assert len(cut([pair((130, 200), flat_left=True)], 64)) == 2 * 2
+    assert is_low_contrast(np.zeros((8, 8), np.uint8))
+    levels = np.full((10, 10), 200, np.uint8)
+    levels[:2] = 181  # a tenth less, just too little
+    assert is_low_contrast(levels)
+    levels[:2] = 179
+    assert not is_low_contrast(levels)
+
+
+def test_learning_rate_is_halved() -> None:
+    schedule = Schedule()
+    assert [schedule.learning_rate(e) for e in (0, 9, 10, 39)] == [1e-4, 1e-4, 5e-5, 1.25e-5]
+    with pytest.raises(ValueError, match='epochs 0'):
+        Schedule(epochs=0)
+
+
+def test_training_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    patches = cut([pair((64, 96))], 32)
+    schedule = Schedule(epochs=3, batch=3, rate=3e-3, ignored=255, on_logits=True)
+
+    def trainer(folder: str) -> Trainer:
+        torch.manual_seed(0)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        network = UAAFusion(small())
+        return Trainer(
+            network, schedule, patches, out=tmp_path / folder, device=torch.device('cpu')
+        )
+
+    whole = trainer('whole')
+    whole.run(save_every=1)
+    rows = (tmp_path / 'whole' / 'log.csv').read_text().splitlines()
+    assert len(rows) == 1 + 3 * 2
+    assert float(rows[-1].split(',')[2]) < float(rows[1].split(',')[2])
+    stopped = trainer('stopped')
+    stopped._step(0, 0)
+    stopped._save(1)
+    resumed = trainer('stopped')
+    resumed.run()
+    for key, value in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[key], value), key
+    other = replace(schedule, rate=1e-3)
+    wrong = Trainer(
+        resumed.network, other, patches, out=tmp_path / 'stopped', device=torch.device('cpu')
+    )
+    with pytest.raises(ValueError, match='another schedule'):
+        wrong.run()
+
+
+def test_train_command_names_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(['--config', 'small', '--out', str(tmp_path)]) == 2
+    assert '--scenes' in capsys.readouterr().err
+    assert train.main(['--config', 'nothing', '--out', str(tmp_path)]) == 2
+    assert "no configuration of UAAFusion 'nothing'" in capsys.readouterr().err

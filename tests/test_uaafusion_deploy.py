@@ -1,0 +1,206 @@
+"""UAAFusion's exported graph: gradients as a forward graph, the contract, NVIDIA's parser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='torch is a development dependency')
+onnx = pytest.importorskip('onnx', reason='onnx is a development dependency')
+
+from torch import nn
+
+from export.graph_rules import broken_rules
+from export.to_onnx import PICTURES, main, read_pairs
+from models.parity import recipe_state
+from models.uaafusion.checkpoint import load_uaafusion, save_uaafusion
+from models.uaafusion.deploy import deploy
+from models.uaafusion.network import UAAFusion, guidance, load_config
+from models.uaafusion.segmenter import resized
+from models.uaafusion.vjp import EnlargedConv, resize_matrix, transposed
+from paif_ros.contract import CONFIDENCE, INPUTS, OUTPUTS
+from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
+
+SIZE = (64, 96)
+STAGES = 3  # a first, a middle and a last one
+# Convolutions of the segmenter's forward, and as many of its gradient.
+SEGMENTER = 1 + 2 + 16 * 3 + len(('shortcut', 'taps', 'low', 'cat', 'classes'))
+
+
+def narrow(**changes: object) -> UAAFusion:
+    """Random weights and BatchNorm statistics, so that every fold shows."""
+    values = {'channels': 4, 'decoder': 8, 'stages': STAGES} | changes
+    network = UAAFusion(replace(load_config('official'), **values))
+    network.load_state_dict(recipe_state(network, 3))
+    return network.eval()
+
+
+@pytest.fixture(scope='module')
+def network() -> UAAFusion:
+    return narrow()
+
+
+def pictures(count: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    thermal = torch.rand(count, 1, *SIZE, generator=generator)
+    return thermal, torch.rand(count, 3, *SIZE, generator=generator)
+
+
+@pytest.mark.parametrize(
+    'conv',
+    [
+        nn.Conv2d(3, 5, 1),
+        nn.Conv2d(3, 5, 3, padding=1),
+        nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4),
+        nn.Conv2d(3, 5, 3, 2, 1),
+        nn.Conv2d(4, 4, 3, 2, 1, groups=4),
+    ],
+    ids=['1x1', '3x3', 'dilated depthwise', 'stride 2', 'depthwise stride 2'],
+)
+def test_transposed_convolutions_equal_autograd(conv: nn.Conv2d) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, conv.in_channels, 8, 12, requires_grad=True)
+    y = conv(x)
+    cotangent = torch.rand_like(y)
+    (expected,) = torch.autograd.grad(y, x, cotangent)
+    torch.testing.assert_close(transposed(conv)(cotangent), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_other_convolutions_are_refused() -> None:
+    for conv in (nn.Conv2d(2, 2, 5, padding=2), nn.Conv2d(2, 2, 3), nn.Conv2d(4, 4, 1, groups=2)):
+        with pytest.raises(ValueError, match='no transposed form'):
+            transposed(conv)
+
+
+@torch.no_grad()
+def test_resizes_and_what_is_taken_before_them() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 4, 6)
+    by_matrix = resize_matrix(4, 16) @ x @ resize_matrix(6, 24).T
+    torch.testing.assert_close(by_matrix, resized(x, (16, 24)), atol=1e-6, rtol=0)
+    weight = torch.randn(5, 3, 3, 3)
+    early = EnlargedConv(weight, (4, 6), (16, 24))
+    late = nn.functional.conv2d(resized(x, (16, 24)), weight, padding=1)
+    torch.testing.assert_close(early(x), late, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_gradient_equals_autograd(network: UAAFusion) -> None:
+    """In float64, so that no ReLU6 switches by rounding."""
+    exact = narrow().double()
+    deployed = deploy(exact, SIZE).double()
+    fused, mask = pictures()[0].double(), torch.rand(1, 15, *SIZE, dtype=torch.float64)
+    expected = guidance(exact.segmenter, fused, mask)
+    found = deployed.segmenter.guidance(fused, mask)
+    assert expected.abs().max() > 1e-5
+    assert (found - expected).abs().max() < 1e-6 * expected.abs().max()
+
+
+@torch.no_grad()
+def test_deployed_equals_plain(network: UAAFusion) -> None:
+    thermal, visible = pictures()
+    fused, logits = network(thermal, visible)
+    fused_2, picture, logits_2 = deploy(network, SIZE).compute(thermal, visible)
+    assert (fused - fused_2).abs().max() < 1e-4
+    assert (logits - logits_2).abs().max() < 1e-4
+    assert (picture - network.fuse(thermal, visible)[1]).abs().max() < 1e-3
+    assert fused.std() > 0.01
+    assert logits.std() > 0.1
+    # Attention moves the picture, or equal pictures would prove nothing about it; without it the
+    # graph is the plain one with an attention of 0.
+    unguided = deploy(network, SIZE, guided=False).compute(thermal, visible)[0]
+    assert 1e-6 < (unguided - fused).abs().max() < 0.05
+
+
+@torch.no_grad()
+def test_pictures_of_a_batch_do_not_depend_on_each_other(network: UAAFusion) -> None:
+    thermal, visible = pictures(2)
+    deployed = deploy(network, SIZE)
+    together = deployed.compute(thermal, visible)
+    alone = deployed.compute(thermal[:1], visible[:1])
+    for both, one in zip(together, alone, strict=True):
+        torch.testing.assert_close(both[:1], one, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_not_deployed(network: UAAFusion) -> None:
+    with pytest.raises(ValueError, match='data_step'):
+        deploy(network.with_data_step(), SIZE)
+    with pytest.raises(ValueError, match='multiples of 16'):
+        deploy(network, (64, 100))
+    # Nothing that reaches no output: no memory in the last stage, no forget gate in the first.
+    names = [name for name, _ in deploy(network, SIZE).named_parameters()]
+    assert not [name for name in names if 'alpha' in name or 'init_conv_f0' in name]
+    last = [name for name in names if name.startswith(f'stages.{STAGES - 1}.')]
+    assert last
+    assert not [n for n in last if 'memory' in n or 'remember' in n or 'recall' in n]
+    gates = dict(deploy(network, SIZE).named_parameters())['stages.0.memory.gates.conv.weight']
+    assert gates.shape == (3 * 4, 4, 3, 3)
+
+
+@pytest.fixture(scope='module')
+def exported(network: UAAFusion, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A narrow network, exported by the command: it compares in ONNX Runtime and fails past it."""
+    folder = tmp_path_factory.mktemp('uaafusion')
+    save_uaafusion(folder / 'w.safetensors', network)
+    arguments = [str(folder / 'w.safetensors'), '--network', 'uaafusion', '--size', '64x96']
+    assert main(arguments) == 0
+    return folder / 'w.onnx'
+
+
+def test_exported_file_runs_in_the_nodes_engine(exported: Path) -> None:
+    engine = OnnxRuntimeEngine(exported, threads=1)
+    card = engine.load().card
+    assert (card.network, card.variant, card.input_size) == ('uaafusion', 'official', SIZE)
+    assert '"stages": 3' in card.genotype
+    assert len(card.classes) == 15
+    visible, thermal = read_pairs(PICTURES, SIZE)[1]
+    prediction = engine.infer(visible, thermal)
+    engine.close()
+    eager = load_uaafusion(exported.with_suffix('.safetensors'))
+    gray = torch.from_numpy(thermal)[None, None].float() / 255
+    rgb = torch.from_numpy(visible).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        picture = eager.fuse(gray, rgb)[1][0].permute(1, 2, 0).numpy() * 255
+        logits = eager(gray, rgb)[1]
+    assert np.abs(prediction.fused - picture).max() < 1.01  # a rounding, and one step of it
+    assert np.abs(prediction.fused - picture).mean() < 0.3
+    assert (prediction.mask == logits.argmax(1)[0].numpy()).mean() > 0.995
+    assert prediction.confidence is not None
+    best = 255 * torch.sigmoid(logits.amax(1))[0].numpy()
+    assert np.abs(prediction.confidence - best).max() < 1.01
+
+
+def test_exported_graph_holds_what_reaches_the_outputs(exported: Path) -> None:
+    model = onnx.load(exported)
+    assert broken_rules(model, 0) == []
+    kinds = [node.op_type for node in model.graph.node]
+    guided = STAGES - 1
+    segmenter = (2 + guided) * SEGMENTER + guided * SEGMENTER  # forwards, gradients
+    whole = 13  # convolutions of a stage: two units twice over, and the gates
+    assert kinds.count('Conv') == segmenter + 2 * 2 + (STAGES - 1) * whole + 8
+    assert not {'BatchNormalization', 'PRelu', 'ConvTranspose', 'Dropout'} & set(kinds)
+    used = {name for node in model.graph.node for name in node.input}
+    outputs = {value.name for value in model.graph.output}
+    dead = [n.name for n in model.graph.node if not (set(n.output) & (used | outputs))]
+    assert dead == []
+
+
+def test_nvidias_builder_takes_it(exported: Path) -> None:
+    """TensorRT-RTX parses and builds without a GPU."""
+    trt = pytest.importorskip('tensorrt_rtx', reason='tensorrt-rtx is a development extra')
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, logger)
+    parsed = parser.parse(exported.read_bytes())
+    assert parsed, [str(parser.get_error(i)) for i in range(parser.num_errors)]
+    ends = [network.get_input(i) for i in range(network.num_inputs)]
+    ends += [network.get_output(i) for i in range(network.num_outputs)]
+    assert [end.name for end in ends] == [*INPUTS, *OUTPUTS, CONFIDENCE]
+    assert all(end.dtype == trt.uint8 for end in ends)
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    assert plan is not None
