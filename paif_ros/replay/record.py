@@ -163,7 +163,10 @@ class Counts:
         return self.fused + self.singles
 
     def __add__(self, other: Counts) -> Counts:
-        return _summed(self, other)
+        return _combined(self, other, 1)
+
+    def __sub__(self, other: Counts) -> Counts:
+        return _combined(self, other, -1)
 
 
 @dataclass(frozen=True)
@@ -434,12 +437,14 @@ def _number(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def _summed(one: Any, other: Any) -> Any:
-    """Add up two values of the same kind: numbers, mappings of them, dataclasses of these."""
+def _combined(one: Any, other: Any, sign: int) -> Any:
+    """Add or subtract two values of a kind: numbers, mappings of them, dataclasses of these."""
     if isinstance(one, Mapping):
         keys = [*one, *(key for key in other if key not in one)]
-        return {key: _summed(one.get(key, 0), other.get(key, 0)) for key in keys}
+        sums = {key: _combined(one.get(key, 0), other.get(key, 0), sign) for key in keys}
+        return {key: value for key, value in sums.items() if value}
     if isinstance(one, (CameraCounts, Counts)):
         names = [f.name for f in fields(one)]
-        return type(one)(**{n: _summed(getattr(one, n), getattr(other, n)) for n in names})
-    return one + other
+        parts = {n: _combined(getattr(one, n), getattr(other, n), sign) for n in names}
+        return type(one)(**parts)
+    return one + sign * other
