@@ -22,9 +22,8 @@ from rclpy.clock import Clock, ClockType
 
 from paif_ros.cameras.intake import Intake
 from paif_ros.cameras.lookout import CameraState
-from paif_ros.engines import TensorRtOptions, make_engine
 from paif_ros.errors import EngineError, PaifError, ParameterError
-from paif_ros.fusion.pipeline import Pipeline
+from paif_ros.fusion.assembly import pipeline_of
 from paif_ros.fusion.worker import Worker, WorkerState
 from paif_ros.images.messages import stamp_of
 from paif_ros.monitoring.accounting import DropReason, Source
@@ -33,8 +32,6 @@ from paif_ros.monitoring.notices import Level
 from paif_ros.monitoring.statistics import Statistics
 from paif_ros.parameters import Parameters
 from paif_ros.pictures.labels import classes_json
-from paif_ros.registration.calibration import load as load_calibration
-from paif_ros.registration.registration import Registration
 from paif_ros.ros.diagnostics import DiagnosticsTopic
 from paif_ros.ros.inputs import Inputs
 from paif_ros.ros.lifecycle import ManagedNode
@@ -97,26 +94,13 @@ class FusionNode(ManagedNode):
     def _configure(self) -> None:
         """Load and warm the engine, read the calibration, make the publishers."""
         values = self._present()
-        engine, registration = values.engine, values.registration
         if not values.model_path:
             raise ParameterError(
                 'model_path',
                 '',
                 'a model file: set it to what export/to_onnx.py wrote, or use the launch file',
             )
-        calibration = None
-        if registration.mode != 'none':
-            calibration = load_calibration(registration.file)
-        pipeline = Pipeline(
-            make_engine(
-                engine.backend,
-                values.model_path,
-                engine.threads,
-                engine.provider,
-                TensorRtOptions.of(engine),
-            ),
-            Registration(registration.mode, calibration),
-        )
+        pipeline = pipeline_of(values)
         self._outputs = OutputTopics(self, self._present, self._notices)
         self._worker = Worker(
             pipeline, self._outputs, self._statistics, self._notices, self._present

@@ -39,6 +39,9 @@ class Intake:
         deliver: takes each job.
         topics: the topic of each camera, for texts.
         why_silent: says why no images of a camera come at all.
+        clock: ns of the clock that says when messages come; that of a recording offline.
+        on_drop: called with each frame that becomes no part of a job: its camera, its stamp as
+            the camera sent it in ns, and the reason.
     """
 
     def __init__(
@@ -50,13 +53,17 @@ class Intake:
         *,
         topics: Mapping[Source, str],
         why_silent: Callable[[Source], str],
+        clock: Callable[[], int] = monotonic_ns,
+        on_drop: Callable[[Source, int, DropReason], None] = lambda *_: None,
     ) -> None:
+        self._clock = clock
+        self._on_drop = on_drop
         self._parameters = parameters
         self._statistics = statistics
         self._notices = notices
         self._deliver = deliver
         self._seen = self._sync = parameters().sync
-        self._lookout = Lookout(topics, why_silent, round(self._sync.timeout * NS), notices)
+        self._lookout = Lookout(topics, why_silent, round(self._sync.timeout * NS), notices, clock)
         kind = Holder if self._sync.mode == 'hold_thermal' else Pairer
         self._pairing: Pairing[Capture] = kind(self._limit(), self._sync.queue_size, self._drop)
         self._unpaired_since: int | None = None  # when the first good frame since a pair came
@@ -73,6 +80,11 @@ class Intake:
         """By how many ns thermal stamps are older than RGB ones that come in with them."""
         return self._lookout.clock_difference
 
+    @property
+    def trace(self) -> tuple[object, ...]:
+        """All that later jobs depend on, as plain values: equal traces make equal jobs."""
+        return (self._pairing.trace, self._lookout.trace)
+
     def state(self, source: Source) -> CameraState:
         """Describe a camera at this moment."""
         return self._lookout.state(source, self._pairing.pending(source))
@@ -85,13 +97,13 @@ class Intake:
             message: sensor_msgs Image or CompressedImage.
             stamp_age: ROS time of its receipt minus its stamp in ns, None where not known.
         """
-        received = monotonic_ns()
+        received = self._clock()
         self._follow_parameters()
         self._statistics.frame_received(source, stamp_age)
         try:
             reader_of(message).check(message)
         except ImageFormatError as err:  # here, so that it takes no good frame's partner or place
-            self._statistics.frame_dropped(source, DropReason.MALFORMED)
+            self._count_drop(source, message, DropReason.MALFORMED)
             text = f'{source} image dropped: {err}'
             self._notices.now_and_then(Level.WARN, f'malformed.{source}', text)
             return
@@ -120,7 +132,7 @@ class Intake:
         self.unpaired = ''
         if not self._lookout.both_send:
             self._counts.clear()
-        elif since is not None and monotonic_ns() - since > NO_PAIR_NS:
+        elif since is not None and self._clock() - since > NO_PAIR_NS:
             self.unpaired = 'both cameras send but no frames pair'
             text = f'{self.unpaired} for 2 s: {self._why_nothing_pairs()}'
             self._notices.once(Level.WARN, 'no_pairs', text)
@@ -130,6 +142,11 @@ class Intake:
             self._notices.once(Level.WARN, 'little_pairs', text)
         else:
             self._notices.forget('little_pairs')
+
+    def finish(self) -> None:
+        """Make the pairs that were put off because a nearer frame might have come: none will."""
+        for pair in self._pairing.finish():
+            self._send(pair)
 
     def close(self, reason: DropReason) -> None:
         """Drop what waits for a partner."""
@@ -169,7 +186,11 @@ class Intake:
             self._lookout.set_thermal_clock()
 
     def _drop(self, frame: Frame[Capture], reason: DropReason) -> None:
-        self._statistics.frame_dropped(frame.source, reason)
+        self._count_drop(frame.source, frame.payload.message, reason)
+
+    def _count_drop(self, source: Source, message: Any, reason: DropReason) -> None:
+        self._statistics.frame_dropped(source, reason)
+        self._on_drop(source, stamp_of(message), reason)
 
     def _pair(self, frame: Frame[Capture]) -> None:
         if self._unpaired_since is None:
@@ -185,7 +206,7 @@ class Intake:
         self._unpaired_since = None
         self._notices.forget('no_pairs')
         ticket = self._statistics.pair_made(pair.skew, pair.reused)
-        self._deliver(Job(pair.visible, pair.thermal, monotonic_ns(), ticket))
+        self._deliver(Job(pair.visible, pair.thermal, self._clock(), ticket))
 
     def _send_alone(self, frame: Frame[Capture]) -> None:
         """Make a frame a job of its own, unless it repeats an earlier one."""
@@ -194,7 +215,7 @@ class Intake:
         visible = frame if frame.source is Source.VISIBLE else None
         thermal = frame if frame.source is Source.THERMAL else None
         ticket = self._statistics.single_made(frame.source)
-        self._deliver(Job(visible, thermal, monotonic_ns(), ticket))
+        self._deliver(Job(visible, thermal, self._clock(), ticket))
 
     def _most_are_left_over(self) -> bool:
         """Whether most recent frames of both cameras found no partner; of the faster one many do.

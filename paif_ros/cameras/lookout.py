@@ -63,6 +63,7 @@ class Lookout:
         why_silent: says why no images of a camera come at all.
         timeout: ns of silence after which a camera has stopped.
         notices: says what is wrong.
+        clock: ns of the clock that times of receipt are of; it never goes back.
     """
 
     def __init__(
@@ -71,13 +72,15 @@ class Lookout:
         why_silent: Callable[[Source], str],
         timeout: int,
         notices: Notices,
+        clock: Callable[[], int] = monotonic_ns,
     ) -> None:
+        self._clock = clock
         self._topics = topics
         self._why_silent = why_silent
         self._notices = notices
         self._watches = {source: CameraWatch(timeout) for source in Source}
         for watch in self._watches.values():
-            watch.start(monotonic_ns())
+            watch.start(self._clock())
         self._freeze = FreezeDetector()
         self._thermal_stamp = 0
         self._formats: dict[Source, str] = {}
@@ -110,7 +113,7 @@ class Lookout:
 
     def info(self, source: Source, stamp: int) -> None:
         """Take note of a camera_info, so small that it gets through: it tells of lost images."""
-        self._watches[source].info(stamp, monotonic_ns())
+        self._watches[source].info(stamp, self._clock())
 
     def stopped(self, source: Source, now: int) -> bool:
         """Whether a camera has stopped at this monotonic time in ns."""
@@ -133,10 +136,17 @@ class Lookout:
     @property
     def both_send(self) -> bool:
         """Whether good frames of both cameras come."""
-        now = monotonic_ns()
+        now = self._clock()
         return len(self._formats) == len(Source) and not any(
             watch.stopped(now) for watch in self._watches.values()
         )
+
+    @property
+    def trace(self) -> tuple[object, ...]:
+        """All that later jobs depend on, as plain values."""
+        now = self._clock()
+        stopped = [watch.stopped(now) for watch in self._watches.values()]
+        return (stopped, self._freeze.frozen_since)
 
     def state(self, source: Source, waiting: int) -> CameraState:
         """Describe a camera.
@@ -145,7 +155,7 @@ class Lookout:
             source: the camera.
             waiting: its frames that wait for a partner.
         """
-        now, watch = monotonic_ns(), self._watches[source]
+        now, watch = self._clock(), self._watches[source]
         thermal, frozen = source is Source.THERMAL, 0
         stopped = watch.stopped(now)
         if thermal and self._freeze.frozen_since is not None and not stopped:
@@ -167,7 +177,7 @@ class Lookout:
             paired_by_stamp: whether a clock that is off makes wrong pairs.
             degrade: whether results of one camera alone are published meanwhile.
         """
-        now = monotonic_ns()
+        now = self._clock()
         for source in Source:
             self._say_stopped(source, now, degrade)
             if losing := self._watches[source].losing(now):

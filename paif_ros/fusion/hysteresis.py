@@ -40,7 +40,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class _Memory:
+class MaskMemory:
     """The last frame: what it was made from in cells, its mask, and the mask that was shown.
 
     `run` holds for each pixel how many frames in a row have brought the class of `mask`, to 255.
@@ -63,11 +63,11 @@ class MaskHysteresis:
     """
 
     def __init__(self) -> None:
-        self._memory: _Memory | None = None
+        self.memory: MaskMemory | None = None
 
     def reset(self) -> None:
         """Forget everything: the next frame's own mask is shown."""
-        self._memory = None
+        self.memory = None
 
     def apply(self, prediction: Prediction, seen: Seen, config: MaskParameters) -> Prediction:
         """Hold back what has not come often enough.
@@ -83,13 +83,13 @@ class MaskHysteresis:
             `hold` 1 and on every new start.
         """
         if config.hold <= 1:
-            self._memory = None
+            self.memory = None
             return prediction
         visible, thermal = _cells(seen.visible), _cells(seen.thermal)
-        mask, old = prediction.mask, self._memory
+        mask, old = prediction.mask, self.memory
         if old is None or not _continues(old, seen, mask):
             run = np.ones_like(mask)
-            self._memory = _Memory(visible, thermal, seen.stamp, seen.alone, mask, mask, run)
+            self.memory = MaskMemory(visible, thermal, seen.stamp, seen.alone, mask, mask, run)
             return prediction
         import cv2
 
@@ -108,11 +108,11 @@ class MaskHysteresis:
         if confidence is not None:
             confidence = confidence & cv2.compare(shown, mask, cv2.CMP_EQ)
         run = np.asarray(run, np.uint8)
-        self._memory = _Memory(visible, thermal, seen.stamp, seen.alone, mask, shown, run)
+        self.memory = MaskMemory(visible, thermal, seen.stamp, seen.alone, mask, shown, run)
         return replace(prediction, mask=shown, confidence=confidence)
 
 
-def _continues(old: _Memory, seen: Seen, mask: U8) -> bool:
+def _continues(old: MaskMemory, seen: Seen, mask: U8) -> bool:
     """Tell whether a frame follows the last one closely enough to compare both."""
     in_time = 0 < seen.stamp - old.stamp <= MAX_GAP
     return in_time and old.alone == seen.alone and old.mask.shape == mask.shape
@@ -128,7 +128,7 @@ def _cells(picture: U8) -> U8:
     return picture
 
 
-def _change(old: _Memory, visible: U8, thermal: U8) -> U8:
+def _change(old: MaskMemory, visible: U8, thermal: U8) -> U8:
     """Return by how many grey levels each cell changed, the camera that changed more counts."""
     import cv2
 

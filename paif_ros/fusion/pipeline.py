@@ -15,7 +15,7 @@ from typing import Any
 
 from paif_ros.engines.base import U8, Engine, EngineInfo, SlowToLoad, Tell
 from paif_ros.errors import ImageFormatError
-from paif_ros.fusion.hysteresis import OFF, MaskHysteresis, Seen
+from paif_ros.fusion.hysteresis import OFF, MaskHysteresis, MaskMemory, Seen
 from paif_ros.fusion.jobs import Job
 from paif_ros.fusion.results import Artist, Result, Scene, Wanted
 from paif_ros.fusion.stand_in import stand_in_thermal, stand_in_visible
@@ -144,7 +144,7 @@ class Pipeline:
         scene = self._register(color, heat, settings.plane_depth, infos)
         if not scene.alone:
             valid = scene.warp.valid if scene.warp else None
-            self._agreement.look(scene.color, scene.heat, valid, monotonic_ns())
+            self._agreement.look(scene.color, scene.heat, valid, job.received)
         color_in, heat_in = (
             resize_picture(scene.color, self._size),
             resize_picture(scene.heat, self._size),
@@ -161,7 +161,29 @@ class Pipeline:
         pictures = self._artist.draw(prediction, scene, (height, width), wanted, settings.overlay)
         flat = prediction is not None and is_flat(prediction.fused) and not is_flat(color_in)
         laps.end('convert')
-        return Result((height, width), **pictures, flat=flat, times=laps.times)
+        return Result((height, width), **pictures, flat=flat, times=laps.times, scene=scene)
+
+    def follow(self, job: Job, settings: Settings) -> None:
+        """Let the thermal range follow a job that is not fused, as `run` would have.
+
+        For a recording that is taken up again in its middle.
+        """
+        try:
+            _, raw = _decode(job)
+        except ImageFormatError:  # then `run` does not get to the thermal frame either
+            return
+        if job.thermal is not None:
+            frozen = job.thermal.payload.frozen
+            self._agc.apply(raw, settings.thermal, job.thermal.stamp, hold=frozen)
+
+    @property
+    def memory(self) -> MaskMemory | None:
+        """What the steady mask remembers of the last frame, to be set again later."""
+        return self._hysteresis.memory
+
+    @memory.setter
+    def memory(self, memory: MaskMemory | None) -> None:
+        self._hysteresis.memory = memory
 
     def reset(self) -> None:
         """Forget the last mask: what comes next has nothing to do with it."""

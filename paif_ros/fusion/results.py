@@ -84,6 +84,7 @@ class Result:
         validity: uint8 [H, W], 255 where the thermal camera looks, 0 where RGB is alone.
         flat: whether the network answered a picture with one single colour, as after a NaN.
         times: nanoseconds by stage.
+        scene: what both cameras saw, at the reference camera's size.
     """
 
     size: tuple[int, int]
@@ -96,6 +97,7 @@ class Result:
     validity: U8 | None = None
     flat: bool = False
     times: Mapping[str, int] = field(default_factory=dict)
+    scene: Scene | None = None
 
 
 class Artist:

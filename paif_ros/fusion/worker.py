@@ -1,7 +1,4 @@
-"""The thread that owns the engine: it loads it, runs one job after the other, and frees it.
-
-No job stops it: whatever fails is counted, said now and then, and the next job goes on.
-"""
+"""The thread that owns the engine: it loads it, runs one job after the other, and frees it."""
 
 from __future__ import annotations
 
@@ -9,17 +6,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic_ns
-from typing import Any, Protocol
 
 from paif_ros.engines import EngineInfo
-from paif_ros.errors import CalibrationError, EngineError, ImageFormatError, PaifError
+from paif_ros.errors import EngineError, PaifError
 from paif_ros.fusion.jobs import Job
 from paif_ros.fusion.mailbox import Mailbox
-from paif_ros.fusion.pipeline import Infos, Pipeline, Settings
-from paif_ros.fusion.results import Result, Wanted
+from paif_ros.fusion.pipeline import Pipeline
+from paif_ros.fusion.runner import Runner, Sink
 from paif_ros.monitoring.accounting import DropReason
 from paif_ros.monitoring.notices import Level, Notices
-from paif_ros.monitoring.statistics import StageTimes, Statistics
+from paif_ros.monitoring.statistics import Statistics
 from paif_ros.parameters import Parameters
 from paif_ros.thermal.agc import AgcRange
 
@@ -49,22 +45,6 @@ class WorkerState:
     progress: str = ''
 
 
-class Sink(Protocol):
-    """Where results go: the node's topics, or a file."""
-
-    def wanted(self) -> Wanted | None:
-        """Return what is listened to now, None where nothing is."""
-
-    def infos(self, job: Job) -> Infos:
-        """Return the camera_info messages that belong to a job."""
-
-    def pack(self, job: Job, result: Result) -> Any:
-        """Make whatever `send` takes of a result."""
-
-    def send(self, packed: Any) -> None:
-        """Send it off."""
-
-
 class Worker:
     """Runs jobs in a daemon thread, so that native code that hangs can't keep the process alive.
 
@@ -85,7 +65,7 @@ class Worker:
         parameters: Callable[[], Parameters],
     ) -> None:
         self._pipeline = pipeline
-        self._sink = sink
+        self._runner = Runner(pipeline, sink, statistics, notices, parameters)
         self._statistics = statistics
         self._notices = notices
         self._parameters = parameters
@@ -99,9 +79,6 @@ class Worker:
         self._farewell = DropReason.INACTIVE
         self.engine: EngineInfo | None = None
         self.failure: PaifError | None = None  # why it could not load
-        self.last_error = ''
-        self.failures_in_a_row = 0
-        self._flat_in_a_row = 0
         self._progress = ''
         self._thread = threading.Thread(target=self._work, name='worker', daemon=True)
         self._thread.start()
@@ -109,6 +86,16 @@ class Worker:
     def wait_loaded(self, timeout: float) -> bool:
         """Wait until `engine` or `failure` is set. Returns whether one is."""
         return self._loaded.wait(timeout)
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """Failed inferences since the last one that went well."""
+        return self._runner.failures_in_a_row
+
+    @property
+    def last_error(self) -> str:
+        """What the last of them said."""
+        return self._runner.last_error
 
     def state(self, now: int) -> WorkerState:
         """Describe it at this monotonic time in ns."""
@@ -118,7 +105,7 @@ class Worker:
             busy=0 if since is None else now - since,
             failures=self.failures_in_a_row,
             last_error=self.last_error,
-            flat=self._flat_in_a_row,
+            flat=self._runner.flat_in_a_row,
             agc=self._pipeline.agc_range,
             agreement=self._pipeline.agreement,
             progress=self._progress,
@@ -131,7 +118,7 @@ class Worker:
 
     def open(self) -> None:
         """Let results go out from now on."""
-        self.failures_in_a_row = self._flat_in_a_row = 0
+        self._runner.forgive()
         self._open = True
 
     def shut(self, timeout: float, reason: DropReason) -> bool:
@@ -199,63 +186,12 @@ class Worker:
         self._notices.say(level, text)
 
     def _run(self, session: int, job: Job) -> None:
-        """Run a job and count how it ends."""
-        lost: DropReason | None = None
-        try:
-            lost = self._fuse(session, job)
-        except ImageFormatError as err:
-            lost = DropReason.MALFORMED
-            self._complain(Level.WARN, lost, str(err))
-        except CalibrationError as err:
-            lost = DropReason.UNREGISTERED
-            self._complain(Level.ERROR, lost, str(err))
-        except Exception as err:  # the next pair may do better, whatever this was
-            if not self._open:  # what it needed was destroyed
-                self._statistics.job_lost(job.ticket, self._farewell)
-                return
-            lost = DropReason.ENGINE_ERROR
-            self.failures_in_a_row += 1
-            self.last_error = str(err) if isinstance(err, PaifError) else repr(err)
-            self._complain(Level.ERROR, lost, self.last_error)
-        if lost is not None:
-            self._statistics.job_lost(job.ticket, lost)
-
-    def _complain(self, level: Level, kind: DropReason, text: str) -> None:
-        self._notices.now_and_then(level, f'pair.{kind}', f'pair dropped: {text}')
-
-    def _fuse(self, session: int, job: Job) -> DropReason | None:
-        """Run a job, send its result, and count it. Returns why it was dropped, or None."""
+        """Run a job of a session, whose results go out only while that session lasts."""
         if session != self._begun:  # the node was deactivated in between
             self._begun = session
             self._pipeline.reset()
-        taken = monotonic_ns()
-        values = self._parameters()
-        if taken - job.received > values.sync.max_age * 1e9:
-            return DropReason.STALE
-        wanted = self._sink.wanted()
-        if wanted is None:
-            return DropReason.NO_SUBSCRIBER
-        infos = self._sink.infos(job)
-        result = self._pipeline.run(job, wanted, Settings.of(values), infos)
-        if wanted.prediction:
-            self.failures_in_a_row = 0
-            self._flat_in_a_row = self._flat_in_a_row + 1 if result.flat else 0
-        computed = monotonic_ns()
-        if not self._open or session != self._session:
-            return self._farewell  # the publishers may be gone
-        packed = self._sink.pack(job, result)
-        done = monotonic_ns()
-        if not self._open or session != self._session:
-            return self._farewell
-        self._sink.send(packed)
-        sent = monotonic_ns()
-        times = StageTimes(
-            pairing=job.made - job.received,
-            waiting=taken - job.made,
-            **{stage: result.times[stage] for stage in result.times if stage != 'convert'},
-            convert=result.times['convert'] + done - computed,
-            publish=sent - done,
-            total=sent - job.received,
-        )
-        self._statistics.job_done(job.ticket, times)
-        return None
+
+        def farewell() -> DropReason | None:
+            return None if self._open and session == self._session else self._farewell
+
+        self._runner.run(job, farewell)

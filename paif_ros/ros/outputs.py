@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks
@@ -16,47 +12,22 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from paif_ros.contract import ClassLabel
 from paif_ros.fusion.jobs import Job
+from paif_ros.fusion.outgoing import (
+    FUSED_INFO,
+    LABELS,
+    PICTURES,
+    CameraInfos,
+    fused_camera_info,
+    job_infos,
+    picture_messages,
+)
 from paif_ros.fusion.pipeline import Infos
 from paif_ros.fusion.results import Result, Wanted
-from paif_ros.images.codec import pack
-from paif_ros.images.compressed import encode
 from paif_ros.monitoring.accounting import Source
 from paif_ros.monitoring.notices import Level, Notices
 from paif_ros.parameters import Parameters
-from paif_ros.pictures.camera_info import scale_camera_info
 from paif_ros.pictures.labels import label_info_message
 from paif_ros.ros.qos import Overrides, fits, name_of, words
-
-INFOS_KEPT = 64  # camera_info messages that wait for their picture, two seconds at 30 Hz
-LABELS = '~/segmentation/label_info'
-FUSED_INFO = '~/fused/camera_info'
-
-
-@dataclass(frozen=True)
-class Topic:
-    """One picture of a `Result` and the topic it goes to.
-
-    Attributes:
-        name: of the topic.
-        encoding: of the picture.
-        compressed: 'jpeg' or 'png' where NAME/compressed is offered too, else empty. PNG where a
-            changed pixel would be another class.
-    """
-
-    name: str
-    encoding: str
-    compressed: str = ''
-
-
-PICTURES = {
-    'fused': Topic('~/fused/image', 'rgb8', 'jpeg'),
-    'mask': Topic('~/segmentation/mask', 'mono8', 'png'),
-    'color_mask': Topic('~/segmentation/color_mask', 'rgb8', 'png'),
-    'overlay': Topic('~/segmentation/overlay', 'rgb8', 'jpeg'),
-    'confidence': Topic('~/segmentation/confidence', 'mono8'),
-    'thermal': Topic('~/thermal/image', 'mono8', 'jpeg'),
-    'validity': Topic('~/validity', 'mono8'),
-}
 
 # Without event handlers, see `inputs.QUIET`.
 QUIET = PublisherEventCallbacks(use_default_callbacks=False)
@@ -64,36 +35,16 @@ QUIET = PublisherEventCallbacks(use_default_callbacks=False)
 Outgoing = tuple[Any, Any]  # a publisher and a message for it
 
 
-class CameraInfos:
-    """The last camera_info messages of a camera by stamp. One thread adds, another one finds."""
+class RosMaker:
+    """Makes rclpy's messages."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._infos: OrderedDict[tuple[int, int], CameraInfo] = OrderedDict()
+    def image(self, header: Any) -> Image:
+        """Return an empty sensor_msgs/Image with a header."""
+        return Image(header=header)
 
-    def add(self, info: CameraInfo) -> None:
-        """Keep a message, and forget the oldest one past `INFOS_KEPT`."""
-        stamp = info.header.stamp
-        with self._lock:
-            self._infos[stamp.sec, stamp.nanosec] = info
-            self._infos.move_to_end((stamp.sec, stamp.nanosec))
-            if len(self._infos) > INFOS_KEPT:
-                self._infos.popitem(last=False)
-
-    def find(self, header: Any) -> CameraInfo | None:
-        """Return the camera_info of a picture with the picture's header, or None without any.
-
-        Args:
-            header: the picture's. Where no camera_info has its stamp, the latest one counts.
-        """
-        with self._lock:
-            if not self._infos:
-                return None
-            latest = self._infos[next(reversed(self._infos))]
-            found = self._infos.get((header.stamp.sec, header.stamp.nanosec), latest)
-        info = copy.copy(found)
-        info.header = header
-        return info
+    def compressed(self, header: Any, kind: str) -> CompressedImage:
+        """Return an empty sensor_msgs/CompressedImage with a header and a format."""
+        return CompressedImage(header=header, format=kind)
 
 
 class OutputTopics:
@@ -216,48 +167,36 @@ class OutputTopics:
 
     def infos(self, job: Job) -> Infos:
         """Return the camera_info messages that belong to a job's frames."""
-        frames = {Source.VISIBLE: job.visible, Source.THERMAL: job.thermal}
-        found = {
-            source.value: self._infos[source].find(frame.payload.message.header)
-            for source, frame in frames.items()
-            if frame is not None
-        }
-        return Infos(**found)
+        return job_infos(self._infos, job)
 
     def pack(self, job: Job, result: Result) -> list[Outgoing]:
         """Make the messages of a result. All carry the reference frame's header unchanged."""
-        header = job.reference.payload.message.header
-        outgoing: list[Outgoing] = []
-        for picture, topic in PICTURES.items():
-            pixels = getattr(result, picture)
-            if pixels is None:
-                self._say_no_confidence(picture)
-                continue
-            if self._images[picture].get_subscription_count():
-                image = Image(header=header)
-                pack(image, pixels, topic.encoding)
-                outgoing.append((self._images[picture], image))
-            if picture in self._compressed and self._compressed[picture].get_subscription_count():
-                quality = self._parameters().output.jpeg_quality
-                kind, data = encode(pixels, topic.encoding, topic.compressed, quality)
-                small = CompressedImage(header=header, format=kind)
-                small.data = data
-                outgoing.append((self._compressed[picture], small))
-        source = Source.THERMAL if job.visible is None else Source.VISIBLE
-        # Looked for only now: drivers send it after the picture.
-        info = self._infos[source].find(header)
-        if info is not None and self._info.get_subscription_count():
-            height, width = result.size
-            outgoing.append((self._info, scale_camera_info(info, width, height)))
+        if result.confidence is None:
+            self._say_no_confidence()
+        quality = self._parameters().output.jpeg_quality
+        outgoing: list[Outgoing] = [
+            ((self._compressed if compressed else self._images)[picture], message)
+            for picture, compressed, message in picture_messages(
+                job, result, self._heard, RosMaker(), quality
+            )
+        ]
+        if self._info.get_subscription_count():
+            info = fused_camera_info(self._infos, job, result)
+            if info is not None:
+                outgoing.append((self._info, info))
         return outgoing
 
-    def _say_no_confidence(self, picture: str) -> None:
-        if picture == 'confidence' and self._images[picture].get_subscription_count():
+    def _heard(self, picture: str, compressed: bool) -> bool:
+        publisher = (self._compressed if compressed else self._images)[picture]
+        return bool(publisher.get_subscription_count())
+
+    def _say_no_confidence(self) -> None:
+        if self._heard('confidence', False):
             self._notices.once(
                 Level.INFO,
                 'no_confidence',
-                f'{self._topic(picture)} has a subscriber, but this model gives no confidence: '
-                'export it again with export/to_onnx.py',
+                f'{self._topic("confidence")} has a subscriber, but this model gives no '
+                'confidence: export it again with export/to_onnx.py',
             )
 
     def send(self, packed: list[Outgoing]) -> None:

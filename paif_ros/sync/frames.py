@@ -69,6 +69,10 @@ class Pairing(Protocol[T]):
     def jumps(self) -> int:
         """How many jumps back in time started a new epoch so far."""
 
+    @property
+    def trace(self) -> tuple[object, ...]:
+        """All that later pairs depend on, as plain values: equal traces make equal pairs."""
+
     def pending(self, source: Source) -> int:
         """Return how many frames of a camera wait to become part of a pair."""
 
@@ -84,6 +88,9 @@ class Pairing(Protocol[T]):
         Returns:
             Whether it may be used; otherwise it was dropped and reported.
         """
+
+    def finish(self) -> list[Pair[T]]:
+        """Return the pairs that can be made knowing that no frame follows, oldest first."""
 
     def flush(self, reason: DropReason) -> None:
         """Drop every waiting frame for this reason, and start afresh with any stamp."""

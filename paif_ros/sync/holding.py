@@ -85,6 +85,11 @@ class Holder(Generic[T]):
         """How many jumps back in time started a new epoch so far."""
         return self._timeline.jumps
 
+    @property
+    def trace(self) -> tuple[object, ...]:
+        """All that later pairs depend on, as plain values."""
+        return ([[held.frame.stamp, held.used] for held in self._held], self._timeline.trace)
+
     def pending(self, source: Source) -> int:
         """Return how many frames have been in no pair yet. No visible frame ever waits."""
         if source is Source.VISIBLE:
@@ -119,6 +124,10 @@ class Holder(Generic[T]):
             self._clear(DropReason.NO_PARTNER)
         self._drops.report()
         return admitted
+
+    def finish(self) -> list[Pair[T]]:
+        """Return nothing: no pair ever waits."""
+        return []
 
     def flush(self, reason: DropReason) -> None:
         """Drop every thermal frame without a pair for this reason, and start afresh."""

@@ -95,6 +95,12 @@ class Pairer(Generic[T]):
         """How many jumps back in time started a new epoch so far."""
         return self._timeline.jumps
 
+    @property
+    def trace(self) -> tuple[object, ...]:
+        """All that later pairs depend on, as plain values."""
+        waiting = [[frame.stamp for frame in self._queues[source]] for source in Source]
+        return (waiting, self._timeline.trace)
+
     def pending(self, source: Source) -> int:
         """Return how many frames of a stream wait for a partner, 0 to queue_size."""
         return len(self._queues[source])
@@ -128,6 +134,12 @@ class Pairer(Generic[T]):
         self._drops.report()
         return admitted
 
+    def finish(self) -> list[Pair[T]]:
+        """Return the pairs that can be made knowing that no frame follows, oldest first."""
+        pairs = self._match(last=True)
+        self._drops.report()
+        return pairs
+
     def flush(self, reason: DropReason) -> None:
         """Drop every waiting frame for this reason, and start afresh with any stamp."""
         for source in Source:
@@ -143,15 +155,15 @@ class Pairer(Generic[T]):
             self._drops.add(frame, reason)
         return reason is None
 
-    def _match(self) -> list[Pair[T]]:
-        """Make every pair that can be decided."""
+    def _match(self, last: bool = False) -> list[Pair[T]]:
+        """Make every pair that can be decided, `last` where no frame follows."""
         visible, thermal = self._queues[Source.VISIBLE], self._queues[Source.THERMAL]
         pairs: list[Pair[T]] = []
         while visible and thermal:
             skew = visible[0].stamp - thermal[0].stamp
             older = visible if skew <= 0 else thermal
             hopeless = abs(skew) > self._slop or self._nearer_follows(older, abs(skew))
-            if hopeless is None:
+            if hopeless is None and not last:
                 break
             self._skews.append(skew)
             if hopeless:

@@ -68,6 +68,17 @@ class Timeline:
         """How many jumps back in time started a new epoch so far."""
         return self._jumps
 
+    @property
+    def trace(self) -> tuple[object, ...]:
+        """All that later decisions depend on, as plain values."""
+        clocks = self._clocks.values()
+        behind = min(clock.epoch for clock in clocks)
+        ahead = [clock.epoch - behind for clock in clocks]
+        return tuple(
+            (c.latest, c.left if any(ahead) else 0, more, list(c.intervals), list(c.late))
+            for c, more in zip(clocks, ahead, strict=True)
+        )
+
     def reset(self) -> None:
         """Forget all stamps and start afresh with any. The jumps stay counted."""
         self._clocks = {source: _Clock() for source in Source}
