@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paif_ros.engines.base import U8
+from paif_ros.fusion.outgoing import PICTURES
 from paif_ros.images.messages import reader_of
 
 
@@ -16,7 +17,7 @@ class Choice:
     Attributes:
         name: in addresses.
         title: on the page.
-        picture: its key in `paif_ros.ros.outputs.PICTURES`, '' for the RGB camera's.
+        picture: its key in `paif_ros.fusion.outgoing.PICTURES`, '' for the RGB camera's.
     """
 
     name: str
@@ -54,7 +55,5 @@ def topic_of(choice: Choice, node: str, color_topic: str, compressed: bool) -> s
     """
     if not choice.picture:
         return color_topic
-    from paif_ros.ros.outputs import PICTURES  # needs rclpy
-
     topic = PICTURES[choice.picture].name.replace('~', node, 1)
     return f'{topic}/compressed' if compressed else topic

@@ -1,0 +1,1 @@
+"""One self-contained HTML file on a run: `python -m paif_ros.report RUN_FOLDER -o report.html`."""
