@@ -17,8 +17,10 @@ from typing import Any, Protocol
 
 from paif_ros.errors import PaifError
 from paif_ros.replay.options import Task
-from paif_ros.replay.work import Done, work
+from paif_ros.replay.work import Done
+from paif_ros.replay.work import work as do_task
 
+Work = Callable[[Task, bool], Done]
 WAIT = 0.5  # seconds between two looks at how far all are
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,9 +66,17 @@ class Processes:
         workers: how many at once.
         retries: how often tasks are given out again after a process was killed.
         stopped: asked whether to give out no more.
+        work: does a task; found by its name in the other processes.
     """
 
-    def __init__(self, workers: int, retries: int, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        workers: int,
+        retries: int,
+        stopped: Callable[[], bool] = lambda: False,
+        work: Work = do_task,
+    ) -> None:
+        self._work = work
         self._workers = workers
         self._retries = retries
         self._stopped = stopped
@@ -93,7 +103,7 @@ class Processes:
         options: dict[str, Any] = {'max_tasks_per_child': 1} if sys.version_info >= (3, 11) else {}
         with ProcessPoolExecutor(self._workers, **options) as pool:
             futures: dict[Future[Done], int] = {
-                pool.submit(work, task, True): index for index, task in left.items()
+                pool.submit(self._work, task, True): index for index, task in left.items()
             }
             waiting = set(futures)
             while waiting:
@@ -132,14 +142,23 @@ class Ray:
         retries: how often Ray runs a task again that failed or whose process was killed.
         cpus: that a task takes.
         gpus: that a task takes, such as 0.5.
+        work: does a task; found by its name in the other processes.
 
     Raises:
         PaifError: Ray is not installed.
     """
 
     def __init__(
-        self, address: str, workers: int, retries: int, cpus: float = 1.0, gpus: float = 0.0
+        self,
+        address: str,
+        workers: int,
+        retries: int,
+        *,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        work: Work = do_task,
     ) -> None:
+        self._work = work
         os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # before it is imported
         try:
             import ray
@@ -170,7 +189,7 @@ class Ray:
         try:
             remote = ray.remote(
                 max_retries=self._retries, retry_exceptions=[OSError], **self._share
-            )(work)
+            )(self._work)
             waiting = {remote.remote(task, True): index for index, task in enumerate(tasks)}
             while waiting:
                 ended, _ = ray.wait(list(waiting), num_returns=1, timeout=WAIT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic, monotonic_ns
@@ -21,6 +21,7 @@ from paif_ros.fusion.assembly import pipeline_of
 from paif_ros.fusion.outgoing import PICTURES
 from paif_ros.fusion.pipeline import Pipeline
 from paif_ros.monitoring.notices import Level
+from paif_ros.pictures.labels import classes_json
 from paif_ros.replay.checkpoint import NAME as CHECKPOINT
 from paif_ros.replay.checkpoint import Checkpoint, difference, packed, unpacked
 from paif_ros.replay.choice import choose
@@ -421,7 +422,7 @@ class Run:
             provider=engine.provider,
             precision=engine.precision,
             reason=engine.reason,
-            classes=tuple(asdict(label) for label in card.classes),
+            classes=tuple(json.loads(classes_json(card.classes))),
         )
 
 

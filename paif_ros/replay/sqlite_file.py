@@ -140,11 +140,16 @@ class SqliteFile:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """Open read-only; a file whose journal can't be replayed is read as it lies there."""
+    """Open read-only; a file whose journal can't be replayed is read as it lies there.
+
+    SQLite refuses a file that is shorter than it says, unless writable_schema is on.
+    """
     error: sqlite3.Error | None = None
-    for how in ('mode=ro', 'mode=ro&immutable=1'):
+    for how, shorter in (('mode=ro', False), ('mode=ro&immutable=1', False), ('mode=ro', True)):
         base = sqlite3.connect(f'{path.absolute().as_uri()}?{how}', uri=True)
         try:
+            if shorter:
+                base.execute('PRAGMA writable_schema=ON')
             base.execute('SELECT count(*) FROM topics').fetchone()
         except sqlite3.Error as err:
             error = err
