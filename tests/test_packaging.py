@@ -130,7 +130,6 @@ def test_imports_are_declared() -> None:
     # No Debian packages, see package.xml; TensorRT and the CUDA bindings fit one GPU's driver.
     optional = {'onnxruntime', 'rosbags', 'tensorrt', 'cuda'}
     optional |= {'jinja2', 'markupsafe', 'matplotlib', 'rerun'}  # reports, and looking
-
     imported: set[str] = set()
     for path in [*ROOT.glob('paif_ros/**/*.py'), *ROOT.glob('launch/*.py')]:
         text = path.read_text('utf-8')

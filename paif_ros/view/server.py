@@ -210,16 +210,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header('Content-Type', f'multipart/x-mixed-replace; boundary={BOUNDARY}')
         self.end_headers()
         self.wfile.write(BETWEEN)
-        gallery, seen = self.server.gallery, 0
+        gallery, seen, again = self.server.gallery, 0, b''
         while not gallery.closed and not self._gone():
             due = monotonic() + 1.0 / self.server.rate
             frame = gallery.next(name, seen, WAIT)
-            if frame is None:
-                # One that can't be read is news too; without this, the loop would spin on it.
-                self._pause(due)
-                continue
-            seen = frame.number
-            self.wfile.write(_part(frame.jpeg))
+            if frame is not None:
+                seen = frame.number
+                again = _part(frame.jpeg)
+                self.wfile.write(again)
+            elif again:
+                # Chromium shows a picture when the next one begins: the last of all comes twice.
+                self.wfile.write(again)
+                again = b''
+            # Also after one that can't be read: without this, the loop would spin on it.
             self._pause(due)
 
     def _pause(self, due: float) -> None:
