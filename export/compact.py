@@ -23,8 +23,10 @@ def compact(model: onnx.ModelProto) -> None:
         if tensor.data_type != TensorProto.FLOAT:
             continue
         value = numpy_helper.to_array(tensor)
+        if value.size < SMALLEST:
+            continue
         half = value.astype(np.float16)
-        if value.size >= SMALLEST and np.array_equal(half.astype(np.float32), value):
+        if np.array_equal(half.astype(np.float32), value):
             name = tensor.name
             tensor.CopyFrom(numpy_helper.from_array(half, f'{name}_half'))
             casts.append(

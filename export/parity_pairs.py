@@ -21,9 +21,10 @@ import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from export.networks import NETWORKS
 from export.to_onnx import PICTURES, parse_size, read_pairs
-from models.checkpoint import CheckpointError, load_paif, sha256
-from models.deploy import deploy
+from models.checkpoint import CheckpointError, sha256
+from models.precision import FP32
 
 LARGEST = 6_000_000  # bytes of the file: it travels with every model
 SUFFIX = '.parity.npz'
@@ -31,7 +32,13 @@ SUFFIX = '.parity.npz'
 
 @torch.no_grad()
 def answer(
-    weights: Path, config: str | None, folder: Path, size: tuple[int, int], count: int
+    weights: Path,
+    config: str | None,
+    folder: Path,
+    size: tuple[int, int],
+    count: int,
+    *,
+    network: str = 'paif',
 ) -> dict[str, NDArray[np.generic]]:
     """Compute the arrays of the file for the first `count` pairs of a folder {vi,ir}/NAME.
 
@@ -41,13 +48,15 @@ def answer(
         folder: pairs as `export.to_onnx.read_pairs` takes them.
         size: (height, width) of the model.
         count: pairs to store.
+        network: kind of network, a name of `export.networks.NETWORKS`.
     """
     pairs = read_pairs(folder, size)[:count]
     names = [path.stem for path in sorted((folder / 'vi').glob('*'))][: len(pairs)]
-    network = deploy(load_paif(weights, config))
+    kind = NETWORKS[network]
+    deployed = kind.deploy(kind.load(weights, config), size, FP32)
     visible, thermal = (np.stack(pictures) for pictures in zip(*pairs, strict=True))
     answers = [
-        network(torch.from_numpy(v[None]), torch.from_numpy(t[None]))
+        deployed(torch.from_numpy(v[None]), torch.from_numpy(t[None]))
         for v, t in zip(visible, thermal, strict=True)
     ]
     fused, mask, confidence = (
@@ -80,6 +89,9 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('weights', type=Path, help='what the model was exported from')
+    parser.add_argument(
+        '--network', choices=sorted(NETWORKS), default='paif', help='kind of network, default paif'
+    )
     parser.add_argument('--config', help='name in models/configs or a path; not for ours')
     parser.add_argument('--out', type=Path, help='default: beside the weights')
     parser.add_argument(
@@ -90,7 +102,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     out = args.out or args.weights.with_suffix(SUFFIX)
     try:
-        arrays = answer(args.weights, args.config, args.pictures, args.size, args.count)
+        arrays = answer(
+            args.weights, args.config, args.pictures, args.size, args.count, network=args.network
+        )
     except (CheckpointError, OSError, ValueError) as err:
         print(f'error: {err}', file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -26,7 +27,7 @@ SHARED = Path(__file__).resolve().parents[2] / 'shared' / 'parity' / 'uaafusion_
 
 
 def small(**changes: object) -> UAAFusionConfig:
-    values = {'channels': 4, 'stages': 2, 'steps': 2, 'decoder': 8} | changes
+    values = {'channels': 4, 'stages': 2, 'steps': 1, 'decoder': 8} | changes
     return replace(load_config('small'), **values)
 
 
@@ -165,12 +166,12 @@ def test_losses_by_hand() -> None:
     assert float(score_loss(scores, torch.zeros_like(label), 255)) == pytest.approx(np.log(4))
 
 
-def pair(size: tuple[int, int], flat_left: bool = False) -> LabelledPair:
+def pair(size: tuple[int, int], top: int = 4, flat_left: bool = False) -> LabelledPair:
     rng = np.random.default_rng(0)
     thermal = rng.integers(0, 256, size, np.uint8)
     if flat_left:
         thermal[:, :64] = 200
-    label = rng.integers(0, 4, size, np.uint8)
+    label = rng.integers(0, top, size, np.uint8)
     label[:8, :8] = 255
     return LabelledPair('drawn', rng.integers(0, 256, (*size, 3), np.uint8), thermal, label)
 
@@ -196,8 +197,8 @@ def test_learning_rate_is_halved() -> None:
 
 
 def test_training_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
-    patches = cut([pair((64, 96))], 32)
-    schedule = Schedule(epochs=3, batch=3, rate=3e-3, ignored=255, on_logits=True)
+    patches = cut([pair((32, 96), top=2)], 32)
+    schedule = Schedule(epochs=2, batch=2, rate=3e-3, ignored=255, on_logits=True)
 
     def trainer(folder: str) -> Trainer:
         torch.manual_seed(0)
@@ -210,7 +211,7 @@ def test_training_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) ->
     whole = trainer('whole')
     whole.run(save_every=1)
     rows = (tmp_path / 'whole' / 'log.csv').read_text().splitlines()
-    assert len(rows) == 1 + 3 * 2
+    assert len(rows) == 1 + 2 * 2
     assert float(rows[-1].split(',')[2]) < float(rows[1].split(',')[2])
     stopped = trainer('stopped')
     stopped._step(0, 0)
@@ -234,3 +235,21 @@ def test_train_command_names_what_is_missing(
     assert '--scenes' in capsys.readouterr().err
     assert train.main(['--config', 'nothing', '--out', str(tmp_path)]) == 2
     assert "no configuration of UAAFusion 'nothing'" in capsys.readouterr().err
+
+
+def test_train_command_on_fmb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = pair((32, 32), top=2)
+    for kind, picture in (
+        ('Visible', drawn.visible),
+        ('Infrared', drawn.thermal),
+        ('Label', np.minimum(drawn.label, 14)),
+    ):
+        (tmp_path / 'FMB' / 'train' / kind).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / 'FMB' / 'train' / kind / '00001.png'), picture)
+    tiny = replace(load_config('official'), channels=2, stages=2, steps=1, decoder=8)
+    (tmp_path / 'tiny.json').write_text(tiny.to_json())
+    data = ['--data', f'fmb:{tmp_path / "FMB"}', '--split', 'train', '--patch', '32']
+    out = ['--config', str(tmp_path / 'tiny.json'), '--out', str(tmp_path / 'run')]
+    assert train.main([*data, *out, '--epochs', '1', '--threads', '1']) == 0
+    assert '1 patches of 32x32 from 1 pairs' in capsys.readouterr().out
+    assert load_uaafusion(tmp_path / 'run' / 'weights.safetensors').config == tiny

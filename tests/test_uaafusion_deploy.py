@@ -14,6 +14,7 @@ onnx = pytest.importorskip('onnx', reason='onnx is a development dependency')
 from torch import nn
 
 from export.graph_rules import broken_rules
+from export.parity_pairs import answer
 from export.to_onnx import PICTURES, main, read_pairs
 from models.parity import recipe_state
 from models.uaafusion.checkpoint import load_uaafusion, save_uaafusion
@@ -26,6 +27,7 @@ from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
 
 SIZE = (64, 96)
 STAGES = 3  # a first, a middle and a last one
+EXPORTED_STAGES = 2  # torch's export takes seconds for each
 # Convolutions of the segmenter's forward, and as many of its gradient.
 SEGMENTER = 1 + 2 + 16 * 3 + len(('shortcut', 'taps', 'low', 'cat', 'classes'))
 
@@ -35,6 +37,9 @@ def narrow(**changes: object) -> UAAFusion:
     values = {'channels': 4, 'decoder': 8, 'stages': STAGES} | changes
     network = UAAFusion(replace(load_config('official'), **values))
     network.load_state_dict(recipe_state(network, 3))
+    with torch.no_grad():
+        for block in network.fusion.blockflow:  # so that fused pictures have contrast
+            block.conv4[0].conv_unit[2].weight.mul_(10)
     return network.eval()
 
 
@@ -141,10 +146,10 @@ def test_what_is_not_deployed(network: UAAFusion) -> None:
 
 
 @pytest.fixture(scope='module')
-def exported(network: UAAFusion, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A narrow network, exported by the command: it compares in ONNX Runtime and fails past it."""
     folder = tmp_path_factory.mktemp('uaafusion')
-    save_uaafusion(folder / 'w.safetensors', network)
+    save_uaafusion(folder / 'w.safetensors', narrow(stages=EXPORTED_STAGES))
     arguments = [str(folder / 'w.safetensors'), '--network', 'uaafusion', '--size', '64x96']
     assert main(arguments) == 0
     return folder / 'w.onnx'
@@ -154,7 +159,7 @@ def test_exported_file_runs_in_the_nodes_engine(exported: Path) -> None:
     engine = OnnxRuntimeEngine(exported, threads=1)
     card = engine.load().card
     assert (card.network, card.variant, card.input_size) == ('uaafusion', 'official', SIZE)
-    assert '"stages": 3' in card.genotype
+    assert '"stages": 2' in card.genotype
     assert len(card.classes) == 15
     visible, thermal = read_pairs(PICTURES, SIZE)[1]
     prediction = engine.infer(visible, thermal)
@@ -177,15 +182,26 @@ def test_exported_graph_holds_what_reaches_the_outputs(exported: Path) -> None:
     model = onnx.load(exported)
     assert broken_rules(model, 0) == []
     kinds = [node.op_type for node in model.graph.node]
-    guided = STAGES - 1
+    guided = EXPORTED_STAGES - 1
     segmenter = (2 + guided) * SEGMENTER + guided * SEGMENTER  # forwards, gradients
     whole = 13  # convolutions of a stage: two units twice over, and the gates
-    assert kinds.count('Conv') == segmenter + 2 * 2 + (STAGES - 1) * whole + 8
+    assert kinds.count('Conv') == segmenter + 2 * 2 + (EXPORTED_STAGES - 1) * whole + 8
     assert not {'BatchNormalization', 'PRelu', 'ConvTranspose', 'Dropout'} & set(kinds)
     used = {name for node in model.graph.node for name in node.input}
     outputs = {value.name for value in model.graph.output}
     dead = [n.name for n in model.graph.node if not (set(n.output) & (used | outputs))]
     assert dead == []
+
+
+def test_pairs_for_the_gate_on_the_device(exported: Path) -> None:
+    weights = exported.with_suffix('.safetensors')
+    arrays = answer(weights, None, PICTURES, SIZE, 1, network='uaafusion')
+    engine = OnnxRuntimeEngine(exported, threads=1)
+    engine.load()
+    prediction = engine.infer(arrays['visible'][0], arrays['thermal'][0])
+    engine.close()
+    assert np.abs(prediction.fused.astype(int) - arrays['fused'][0]).max() <= 1
+    assert (prediction.mask == arrays['mask'][0]).mean() > 0.999
 
 
 def test_nvidias_builder_takes_it(exported: Path) -> None:
