@@ -48,6 +48,8 @@ setup(
             f'fusion = {NAME}.main:main',
             f'calibrate = {NAME}.calibrate:main',
             f'check_registration = {NAME}.check_registration:main',
+            f'replay = {NAME}.replay.main:main',
+            f'paif-replay = {NAME}.replay.main:main',
             f'view = {NAME}.view.__main__:main',
             f'paif-view = {NAME}.view.__main__:main',
             f'report = {NAME}.report.__main__:main',

@@ -129,6 +129,7 @@ def test_imports_are_declared() -> None:
     names = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'python3-yaml'}
     # No Debian packages, see package.xml; TensorRT and the CUDA bindings fit one GPU's driver.
     optional = {'onnxruntime', 'rosbags', 'tensorrt', 'cuda'}
+    optional |= {'av', 'lz4', 'mcap', 'ray', 'tqdm', 'zstandard'}  # requirements/replay.txt, Ray
     optional |= {'jinja2', 'markupsafe', 'matplotlib', 'rerun'}  # reports, and looking
     imported: set[str] = set()
     for path in [*ROOT.glob('paif_ros/**/*.py'), *ROOT.glob('launch/*.py')]:

@@ -86,7 +86,7 @@ class Task:
         start: time in the recording from which on results are made, ns; None from its beginning.
         stop: time before which they are made, ns; None up to its end.
         lead: time from which on the recording is read to get into step before `start`, ns; None
-            from its beginning.
+            for its beginning.
         command: command line, for the record.
     """
 
