@@ -54,6 +54,8 @@ setup(
             f'paif-view = {NAME}.view.__main__:main',
             f'report = {NAME}.report.__main__:main',
             f'paif-report = {NAME}.report.__main__:main',
+            f'rerun = {NAME}.view.rerun_node:main',
+            f'paif-rerun = {NAME}.view.rerun_node:main',
         ]
     },
 )
