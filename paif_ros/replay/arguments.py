@@ -21,6 +21,7 @@ examples:
   paif-replay drive.mcap --color-topic /cam0/image --thermal-topic /boson/image -p sync.slop:=0.05
   paif-replay --color rgb.mp4 --thermal ir.mp4 --video
   paif-replay --color rgb/ --thermal ir/ --rate 10
+  paif-replay drive.mcap --report --rerun      # report.html, and rerun/*.rrd to look into
   paif-replay drive.mcap --resume              # goes on after Ctrl-C, a crash or kill -9
   paif-replay archive/*.mcap -o out --workers 4
   paif-replay archive/*.mcap -o /nfs/out --ray auto --split 60
@@ -121,6 +122,17 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         default=(),
         metavar='LIST',
         help=f'PNG files of {",".join(PNG_NAMES)}',
+    )
+    group.add_argument(
+        '--report', action='store_true', help='report.html: rates, latency, drops, key frames'
+    )
+    group.add_argument(
+        '--rerun',
+        nargs='?',
+        const='files',
+        default='',
+        metavar='URL',
+        help='log to Rerun: files in DIR/rerun, or the viewer at URL',
     )
 
 

@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         signal.signal(number, lambda *_: _stop(stop))
     try:
         code, told, text = _run(args, tasks, folder, stop.is_set)
-    except PaifError as err:
+        if args.report:
+            text += _reports(tasks)
+    except (PaifError, OSError) as err:
         _say(Level.ERROR, str(err))
         known.exit(_code_of(err))
     print(json.dumps(told, indent=1) if args.json else text, flush=True)
@@ -76,6 +78,15 @@ def _run(
         progress=bar,
     ).run()
     return tree['exit_code'], tree, archive_text(tree, folder)
+
+
+def _reports(tasks: list[Task]) -> str:
+    """Write the report of each recording that was begun. Returns lines that say where they are."""
+    from paif_ros.replay.record import RUN
+    from paif_ros.report.make import make_report
+
+    folders = [Path(task.folder) for task in tasks if Path(task.folder, RUN).is_file()]
+    return ''.join(f'\nwrote {make_report(folder)}' for folder in folders)
 
 
 def _need() -> None:
@@ -136,6 +147,8 @@ def _options(args: argparse.Namespace) -> Options:
         transport=args.transport,
         mosaic=args.video,
         pictures=args.png,
+        report=args.report,
+        rerun=args.rerun,
         checkpoint=args.checkpoint,
     )
     make_sinks(options)  # says what of it is wrong now, before anything is done
@@ -180,7 +193,7 @@ def _unlike(names: Sequence[str]) -> list[str]:
     return unlike
 
 
-def _code_of(err: PaifError) -> int:
+def _code_of(err: Exception) -> int:
     """Return 2 for what the user can say otherwise, 1 for what is broken."""
     from paif_ros.replay.choice import TopicChoiceError
     from paif_ros.replay.run import FolderInUseError

@@ -15,6 +15,7 @@ def make_sinks(options: Options) -> list[Sink]:
 
     Raises:
         ParameterError: a name of a picture is not known.
+        ReportError, StartError: what a report or Rerun needs is not installed.
     """
     sinks: list[Sink] = []
     if options.storage != 'none':
@@ -23,4 +24,14 @@ def make_sinks(options: Options) -> list[Sink]:
         sinks.append(FilmSink(Mosaic.parse(options.mosaic)))
     if options.pictures:
         sinks.append(PictureSink(options.pictures))
+    if options.report:
+        from paif_ros.report.key_frames import KeyFrames
+        from paif_ros.report.page import check_libraries
+
+        check_libraries()
+        sinks.append(KeyFrames())
+    if options.rerun:
+        from paif_ros.view.rerun_sink import RerunSink
+
+        sinks.append(RerunSink('' if options.rerun == 'files' else options.rerun))
     return sinks

@@ -29,6 +29,8 @@ from paif_ros.replay.record import (
     write_atomically,
 )
 from paif_ros.replay.verdict import verdict
+from paif_ros.report.key_frames import merge_key_frames
+from paif_ros.view.rerun_sink import merge_rerun
 
 
 def merge(parts: Sequence[Path], folder: Path) -> RunRecord:
@@ -47,6 +49,8 @@ def merge(parts: Sequence[Path], folder: Path) -> RunRecord:
     _merge_bags(parts, folder)
     _merge_films(parts, folder, firsts)
     _merge_pictures(parts, folder)
+    merge_key_frames(parts, folder)
+    merge_rerun(parts, folder)
     record = _merged(records)
     record.write(folder)
     return record

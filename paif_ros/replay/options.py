@@ -48,6 +48,8 @@ class Options:
         transport: whether as Image, CompressedImage, or both.
         mosaic: of the film, such as 'rgb,thermal/fused,overlay'; '' for no film.
         pictures: names of pictures that are written as PNG files.
+        report: whether a report is written, for which key frames are kept.
+        rerun: where Rerun's log goes: 'files', the address of a viewer, or '' for nowhere.
         checkpoint: seconds of work after which what was made is safe from a crash.
     """
 
@@ -60,6 +62,8 @@ class Options:
     transport: str = 'raw'
     mosaic: str = ''
     pictures: tuple[str, ...] = ()
+    report: bool = False
+    rerun: str = ''
     checkpoint: float = 30.0
 
     @property

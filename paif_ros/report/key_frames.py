@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from paif_ros.fusion.results import Wanted
-from paif_ros.replay.record import FrameRow, write_atomically
+from paif_ros.replay.record import FrameRow, read_frames, write_atomically
 from paif_ros.replay.sinks import Beginning, Fused, QuietSink
 from paif_ros.report.run import KeyFrame
-from paif_ros.report.selection import Selection
+from paif_ros.report.selection import EVEN, Selection
 from paif_ros.report.strip import strip
 
 FOLDER, INDEX = 'key_frames', 'index.json'
@@ -76,20 +76,7 @@ class KeyFrames(QuietSink):
             path = self._folder / _name(number)
             if not path.exists():
                 path.write_bytes(self._pictures[number])
-        index = {
-            'step': self._selection.step,
-            'frames': [
-                {
-                    'number': number,
-                    'part': self._parts[number],
-                    'records': {
-                        why: self._selection.records[why][0] for why in self._selection.why(number)
-                    },
-                }
-                for number in kept
-            ],
-        }
-        write_atomically(self._folder / INDEX, json.dumps(index, indent=1) + '\n')
+        _write_index(self._folder, self._selection, {n: self._parts[n] for n in kept})
         names = {_name(number) for number in kept}
         for path in self._folder.glob('*.jpg'):
             if path.name not in names:
@@ -134,6 +121,49 @@ def read_key_frames(folder: Path, start: int, rows: Sequence[FrameRow]) -> tuple
             words = ', '.join(frame['records'])
             frames.append(KeyFrame((row.log_ns - start) / NS, words, path.read_bytes()))
     return tuple(frames)
+
+
+def merge_key_frames(parts: Sequence[Path], folder: Path) -> None:
+    """Join the key frames of stretches of a recording: fewer of each, the records of all.
+
+    Args:
+        parts: folders of the stretches, in order, with their own frames.csv.
+        folder: of the whole; untouched where no stretch has key frames.
+    """
+    merged, begun = Selection(), 0
+    sources: dict[int, Path] = {}
+    for part in parts:
+        for frame in _index(part / FOLDER).get('frames', ()):
+            number = begun + int(frame['number'])
+            sources[number] = part / FOLDER / _name(frame['number'])
+            merged.even.append(number)
+            for why, value in frame['records'].items():
+                if value > merged.records.get(why, (0.0, 0))[0]:
+                    merged.records[why] = (float(value), number)
+        begun += sum(1 for _ in read_frames(part))
+    if not sources:
+        return
+    merged.even = merged.even[:: -(-len(merged.even) // EVEN)]
+    target = folder / FOLDER
+    target.mkdir(exist_ok=True)
+    for number in merged.kept:
+        shutil.copyfile(sources[number], target / _name(number))
+    _write_index(target, merged, dict.fromkeys(merged.kept, 0))
+
+
+def _write_index(folder: Path, selection: Selection, parts: Mapping[int, int]) -> None:
+    """Write which pictures there are, and the part of the run that each is of."""
+    records = selection.records
+    frames = [
+        {
+            'number': number,
+            'part': parts[number],
+            'records': {why: records[why][0] for why in selection.why(number)},
+        }
+        for number in sorted(parts)
+    ]
+    index = {'step': selection.step, 'frames': frames}
+    write_atomically(folder / INDEX, json.dumps(index, indent=1) + '\n')
 
 
 def _name(number: int) -> str:

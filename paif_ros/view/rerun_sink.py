@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from paif_ros.replay.sinks import Beginning, Fused, QuietSink
 from paif_ros.view.rerun_logger import RerunLogger, Target, library
 
 FOLDER = 'rerun'
+STRETCHES = 'parts'  # where paif-replay does the stretches of a recording
 
 
 class RerunSink(QuietSink):
@@ -99,8 +100,28 @@ class RerunSink(QuietSink):
         if self._logger is None:
             assert self._beginning is not None
             file = None if self._url else self._folder / f'part_{self._part:04d}.rrd'
-            # The same name for all parts, also those after an interruption.
-            name = sha256(str(self._beginning.folder.resolve()).encode()).hexdigest()[:16]
+            name = _recording(self._beginning.folder)
             self._logger = RerunLogger(Target(file, self._url), name)
             self._logger.classes(self._beginning.classes)
         return self._logger
+
+
+def _recording(folder: Path) -> str:
+    """Name the recording: the same for all parts, stretches, and after an interruption."""
+    whole = folder.resolve()
+    if whole.parent.name == STRETCHES:
+        whole = whole.parent.parent
+    return sha256(str(whole).encode()).hexdigest()[:16]
+
+
+def merge_rerun(parts: Sequence[Path], folder: Path) -> None:
+    """Put the files of a recording's stretches together, in order; they are moved.
+
+    Args:
+        parts: folders of the stretches, in order.
+        folder: of the whole; untouched where no stretch has files.
+    """
+    files = [path for part in parts for path in sorted((part / FOLDER).glob('part_*.rrd'))]
+    for number, path in enumerate(files):
+        (folder / FOLDER).mkdir(exist_ok=True)
+        path.replace(folder / FOLDER / f'part_{number:04d}.rrd')
