@@ -160,7 +160,8 @@ def test_commands(paif: PAIF, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert classes
     assert {'name', 'thermal_share', 'gap', 'pixels'} <= classes[0].keys()
     drawn = cv2.imread(str(tmp_path / 'why.png'))
-    assert drawn.shape == ((1 + len(classes)) * (SIZE[0] + 22), 3 * SIZE[1], 3)
+    rows = round(SIZE[0] * 320 / SIZE[1])  # enlarged to what captions need
+    assert drawn.shape == ((1 + len(classes)) * (rows + 22), 3 * 320, 3)
 
     clip = drawn_clip(['night'], 0.4, 10.0, SIZE, 3)
     write_bag(tmp_path / 'bag', clip, seed=3)
@@ -169,6 +170,10 @@ def test_commands(paif: PAIF, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main([*recording, *topics, *network]) == 0
     assert len(list((tmp_path / 'why').glob('*.png'))) == 2
     capsys.readouterr()
+    absent = {'background', 'car', 'person', 'bike'} - {row['name'] for row in classes}
+    assert absent
+    assert main([*picture, *network, *out, '--class', min(absent)]) == 0
+    assert f'{min(absent):12s} is not in the mask' in capsys.readouterr().out
     assert main([*picture, *network, '--class', 'tree']) == 2
     assert "classes ['tree']" in capsys.readouterr().err
     assert main(['image', 'nothing.png', 'nothing.png', *network]) == 2

@@ -200,32 +200,27 @@ def test_training_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) ->
     patches = cut([pair((32, 96), top=2)], 32)
     schedule = Schedule(epochs=2, batch=2, rate=3e-3, ignored=255, on_logits=True)
 
-    def trainer(folder: str) -> Trainer:
+    def trainer(folder: str, schedule: Schedule = schedule) -> Trainer:
         torch.manual_seed(0)
         (tmp_path / folder).mkdir(exist_ok=True)
-        network = UAAFusion(small())
-        return Trainer(
-            network, schedule, patches, out=tmp_path / folder, device=torch.device('cpu')
-        )
+        out, device = tmp_path / folder, torch.device('cpu')
+        return Trainer(UAAFusion(small()).train(), schedule, patches, out=out, device=device)
 
     whole = trainer('whole')
-    whole.run(save_every=1)
-    rows = (tmp_path / 'whole' / 'log.csv').read_text().splitlines()
-    assert len(rows) == 1 + 2 * 2
-    assert float(rows[-1].split(',')[2]) < float(rows[1].split(',')[2])
-    stopped = trainer('stopped')
-    stopped._step(0, 0)
-    stopped._save(1)
+    found = [whole._step(epoch, step)[0] for epoch, step in ((0, 0), (0, 1), (1, 0))]
+    whole._save(3)
+    (tmp_path / 'whole').rename(tmp_path / 'stopped')
+    found.append(whole._step(1, 1)[0])
+    assert found[-1] < found[0]
     resumed = trainer('stopped')
     resumed.run()
     for key, value in whole.network.state_dict().items():
         assert torch.equal(resumed.network.state_dict()[key], value), key
-    other = replace(schedule, rate=1e-3)
-    wrong = Trainer(
-        resumed.network, other, patches, out=tmp_path / 'stopped', device=torch.device('cpu')
-    )
+    rows = (tmp_path / 'stopped' / 'log.csv').read_text().splitlines()
+    assert [row.split(',')[:2] for row in rows] == [['epoch', 'step'], ['1', '2']]
+    assert float(rows[1].split(',')[2]) == pytest.approx(found[-1], abs=1e-5)
     with pytest.raises(ValueError, match='another schedule'):
-        wrong.run()
+        trainer('stopped', replace(schedule, rate=1e-3)).run()
 
 
 def test_train_command_names_what_is_missing(

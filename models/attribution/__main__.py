@@ -145,7 +145,9 @@ def main(argv: list[str] | None = None) -> int:
             if not cv2.imwrite(str(path), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)):
                 msg = f'{path} could not be written: give a name that ends in .png'
                 raise ValueError(msg)
-            report.append({'sheet': str(path), 'classes': summary(found, classes)})
+            rows = summary(found, classes)
+            absent = [name for name in args.names if name not in {row['name'] for row in rows}]
+            report.append({'sheet': str(path), 'classes': rows, 'absent': absent})
     except (CheckpointError, PaifError, OSError, ValueError, cv2.error) as err:
         print(f'error: {err}', file=sys.stderr)
         return 2
@@ -157,6 +159,8 @@ def main(argv: list[str] | None = None) -> int:
                 f'thermal {row["thermal"]:+.3f} ({row["thermal_share"]:.0%})  '
                 f'visible {row["visible"]:+.3f}  gap {row["gap"]:+.3f}'
             )
+        for name in entry['absent']:
+            print(f'  {name:12s} is not in the mask')
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))
     return 0

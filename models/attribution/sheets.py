@@ -12,10 +12,11 @@ from torch import Tensor
 from models.attribution.explain import Explanation, Reason
 from paif_ros.contract import ClassLabel
 from paif_ros.engines.base import U8
-from paif_ros.pictures.drawing import grey_to_rgb, overlay, palette
+from paif_ros.pictures.drawing import grey_to_rgb, overlay, palette, resize_picture
 from paif_ros.pictures.legend import draw_legend
 
 CAPTION = 22  # rows above a panel
+NARROWEST = 320  # columns that a caption needs: smaller pictures are enlarged
 INK, DIM = (255, 255, 255), 0.35  # letters; brightness of the picture below a map
 FOR, AGAINST = (255, 120, 40), (60, 140, 255)  # what speaks for a class, and against it
 BLUR = 100  # a map is smoothed by this part of the picture's width: single pixels are noise
@@ -64,7 +65,10 @@ def maps(reason: Reason, visible: U8, thermal: U8) -> tuple[U8, U8]:
 
 
 def panel(caption: str, picture: U8) -> U8:
-    """Return a picture under its caption, uint8 [22 + H, W, 3]."""
+    """Return a picture under its caption, uint8 [22 + H, W, 3]; enlarged where it is narrow."""
+    rows, columns = picture.shape[:2]
+    if columns < NARROWEST:
+        picture = resize_picture(picture, (round(rows * NARROWEST / columns), NARROWEST))
     head = np.zeros((CAPTION, picture.shape[1], 3), np.uint8)
     cv2.putText(head, caption, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
     return np.vstack((head, picture))
@@ -80,13 +84,16 @@ def sheet(explanation: Explanation, visible: U8, thermal: U8, classes: Sequence[
         classes: labels of the mask.
 
     Returns:
-        uint8 [(classes + 1) * (H + 22), 3 * W, 3] RGB.
+        uint8 [(classes + 1) * (H + 22), 3 * W, 3] RGB; H and W are at least those of panels of 320
+        columns.
     """
     colors = palette(classes)
     mask = explanation.mask.cpu().numpy().astype(np.uint8)
     fused = explanation.fused.detach().cpu().numpy().transpose(1, 2, 0)
     picture = np.ascontiguousarray((fused * 255).round().astype(np.uint8))
-    result = draw_legend(overlay(picture, mask, colors, 0.4, outlines=True), classes)
+    result = overlay(picture, mask, colors, 0.4, outlines=True)
+    if result.shape[1] >= NARROWEST:  # letters of a smaller one would hide it
+        result = draw_legend(result, classes)
     rows = [[('visible', visible), ('thermal', grey_to_rgb(thermal)), ('result', result)]]
     for reason in explanation.reasons:
         name = classes[reason.label].name
