@@ -1,24 +1,41 @@
-"""Start the fusion node: `ros2 launch paif_ros fusion.launch.py`, see its `--show-args`."""
+"""Start the fusion node: `ros2 launch paif_ros fusion.launch.py`, see its `--show-args`.
+
+With `bag:=PATH` it plays a recording to the node, with /clock, as soon as the node is active;
+records what comes out; and ends two seconds after the recording.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import yaml
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import get_package_share_directory, get_packages_with_prefixes
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    TimerAction,
+)
 from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
 
+from paif_ros import rosbag2
 from paif_ros.fastdds import profile_environment
 from paif_ros.pairs import TOPICS, image_remappings
 from paif_ros.registration.calibration import load
 
 OUTPUTS = (  # that rviz/fusion.rviz shows
     *('fused/image', 'fused/camera_info', 'thermal/image'),
-    *('segmentation/mask', 'segmentation/overlay'),
+    *('segmentation/mask', 'segmentation/color_mask', 'segmentation/overlay'),
 )
 
 
@@ -85,6 +102,19 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
             choices=flag,
             description='Also start rviz2 with the inputs and outputs side by side.',
         ),
+        DeclareLaunchArgument(
+            'bag',
+            default_value='',
+            description='ROS 2 bag to play to the node, with /clock. Needs rosbag2.',
+        ),
+        DeclareLaunchArgument(
+            'bag_out',
+            default_value='',
+            description='Folder to record the outputs into while bag plays. Empty: BAG_outputs.',
+        ),
+        DeclareLaunchArgument(
+            'bag_rate', default_value='1.0', description='How fast bag is played, 1.0 as recorded.'
+        ),
     ]
 
 
@@ -101,6 +131,8 @@ def parameters(context: LaunchContext) -> list[object]:
     for name in ('use_sim_time', 'autostart'):
         if value := LaunchConfiguration(name).perform(context):
             given[name] = value == 'true'
+    if LaunchConfiguration('bag').perform(context):
+        given.setdefault('use_sim_time', True)
     model = LaunchConfiguration('model_path').perform(context)
     if model or not names_a_model(Path(path)):
         shipped = Path(get_package_share_directory('paif_ros')) / 'models' / 'paif_small.onnx'
@@ -120,19 +152,54 @@ def names_a_model(path: Path) -> bool:
 
 
 def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return the node."""
+    """Return the node, and what plays a bag to it."""
+    node = LifecycleNode(
+        package='paif_ros',
+        executable='fusion',
+        name='fusion',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=parameters(context),
+        remappings=image_remappings(topics(context)),
+        ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+        output='screen',
+        emulate_tty=sys.stdout.isatty(),  # no colours into a pipe or file
+    )
+    # Handlers first: the node may be active sooner than they would be registered.
+    return [*replay(context, node), node]
+
+
+def replay(context: LaunchContext, node: LifecycleNode) -> list[LaunchDescriptionEntity]:
+    """Return a recorder and a player of `bag`; nothing without one."""
+    given = LaunchConfiguration('bag').perform(context)
+    if not given:
+        return []
+    bag = rosbag2.check_bag(given)
+    target = rosbag2.check_target(LaunchConfiguration('bag_out').perform(context), bag)
+    rosbag2.check_installed(get_packages_with_prefixes())
+    config = Path(get_package_share_directory('paif_ros')) / 'config'
+    names = rosbag2.Names(LaunchConfiguration('namespace').perform(context), topics(context))
+    play, record = (config / f'rosbag2_{verb}_qos.yaml' for verb in ('play', 'record'))
+    rate = float(LaunchConfiguration('bag_rate').perform(context))
+    player = ExecuteProcess(
+        cmd=rosbag2.play_command(bag, rosbag2.write_overrides(play, names), names, rate),
+        name='rosbag2_play',
+        output='screen',
+    )
+    recorder = ExecuteProcess(
+        cmd=rosbag2.record_command(target, rosbag2.write_overrides(record, names), record, names),
+        name='rosbag2_record',
+        output='screen',
+    )
+    end = EmitEvent(event=Shutdown(reason=f'{bag.name} has ended; outputs are in {target}'))
     return [
-        LifecycleNode(
-            package='paif_ros',
-            executable='fusion',
-            name='fusion',
-            namespace=LaunchConfiguration('namespace'),
-            parameters=parameters(context),
-            remappings=image_remappings(topics(context)),
-            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            output='screen',
-            emulate_tty=True,
-        )
+        recorder,
+        # A player that did not wait for the network to load would play to nobody.
+        RegisterEventHandler(
+            OnStateTransition(target_lifecycle_node=node, goal_state='active', entities=[player])
+        ),
+        RegisterEventHandler(
+            OnProcessExit(target_action=player, on_exit=[TimerAction(period=2.0, actions=[end])])
+        ),
     ]
 
 

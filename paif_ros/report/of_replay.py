@@ -52,7 +52,7 @@ def run_of_replay(folder: Path) -> Run:
     total = next((spread for spread in latency if spread.name == TOTAL), None)
     verdict, message = _verdict(record)
     return Run(
-        title=Path(record.recording.path).name or record.recording.path,
+        title=' + '.join(Path(path).name for path in record.recording.path.split(', ')),
         source=f'paif-replay of {record.recording.path}, {utc(record.started)}',
         verdict=verdict,
         message=message,

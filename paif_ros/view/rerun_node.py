@@ -23,7 +23,7 @@ from paif_ros.view.status import NodeStatus, fusion_statuses
 
 DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.1
 LEVELS = {'OK': 'INFO', 'WARN': 'WARN', 'ERROR': 'ERROR', 'STALE': 'WARN'}
 EXAMPLES = """
 examples:
@@ -78,7 +78,9 @@ class NodeLogger:
         self._classes.look()
         if self._classes.text != self._told:
             self._told = self._classes.text
-            self._logger.classes(self._classes.labels)
+            labels = self._classes.labels
+            self._logger.classes(labels)
+            print(f'paif-rerun: classes {", ".join(one.name for one in labels)}', flush=True)
 
     def _take(self, name: str, message: Any) -> None:
         now = monotonic()
