@@ -225,3 +225,33 @@ def test_a_failing_engine_ends_the_run(tmp_path: Path) -> None:
     assert (record.state, record.exit_code) == ('done', 1), 'nothing was fused'
     assert record.counts.lost == {'engine_error': 6}
     assert any(line.startswith('error: pair dropped') for line in said)
+
+
+def test_a_camera_that_stopped_is_judged_by_the_recordings_time(
+    tmp_path: Path, tiny: Path
+) -> None:
+    """As the node did on the robot: two seconds of silence, however fast the replay is."""
+    rows = rig.recording(40)
+    rows = [row for row in rows if row[0] == rig.COLOR or row[2] < rig.START + 4 * rig.PERIOD]
+    bag = rig.write_bag(tmp_path / 'in', rows)
+    opts = rig.options(tiny, 'sync.on_missing:=degrade')
+    record, said = rig.run(rig.task(bag, tmp_path / 'out', opts))
+    counts = record.counts
+    # The last thermal frame is of 0.301 s, so from 2.4 s on RGB frames are used alone.
+    assert (counts.fused, counts.singles, counts.visible.single) == (4, 16, 16)
+    assert counts.visible.dropped == {'overflow': 10, 'no_partner': 10}
+    assert counts.visible.balanced
+    assert any('thermal camera stopped' in line for line in said)
+    rows_made = list(read_frames(tmp_path / 'out'))
+    assert [row.kind for row in rows_made] == ['pair'] * 4 + ['visible_alone'] * 16
+    assert rows_made[-1].thermal_ns is None
+    assert record.exit_code == 3
+
+
+def test_what_waits_at_the_end_is_paired(tmp_path: Path, tiny: Path) -> None:
+    """The node would wait for a nearer frame, of which none can come any more."""
+    rows = rig.recording(2, skew=-(10**7))
+    bag = rig.write_bag(tmp_path / 'in', sorted(rows, key=lambda row: row[2]))
+    record, _ = rig.run(rig.task(bag, tmp_path / 'out', rig.options(tiny)))
+    assert (record.counts.fused, record.exit_code) == (2, 0)
+    assert record.counts.thermal.dropped == {}

@@ -98,10 +98,12 @@ class Processes:
 
     def _attempt(self, left: dict[int, Task], look: Callable[[], None]) -> Iterator[Outcome]:
         """Run what is left; remove from it what came to an end."""
-        # A process each: what native code leaves behind goes with it. It also makes Python
-        # start them afresh rather than by fork.
-        options: dict[str, Any] = {'max_tasks_per_child': 1} if sys.version_info >= (3, 11) else {}
-        with ProcessPoolExecutor(self._workers, **options) as pool:
+        # With a limit, however high, Python starts processes afresh rather than by fork, which
+        # would copy the locks of whatever threads there are.
+        limit: dict[str, Any] = {}
+        if sys.version_info >= (3, 11):
+            limit['max_tasks_per_child'] = 10**9
+        with ProcessPoolExecutor(self._workers, **limit) as pool:
             futures: dict[Future[Done], int] = {
                 pool.submit(self._work, task, True): index for index, task in left.items()
             }
@@ -124,13 +126,17 @@ def _outcome(index: int, future: Future[Done]) -> Outcome | None:
     if future.cancelled():
         return None
     try:
-        return Outcome(index, future.result())
+        return _judged(index, future.result())
     except BrokenProcessPool:
         return None
-    except (PaifError, OSError) as err:
+    except OSError as err:
         return Outcome(index, None, str(err))
     except Exception as err:  # a bug in one task leaves the others alone
         return Outcome(index, None, repr(err))
+
+
+def _judged(index: int, done: Done) -> Outcome:
+    return Outcome(index, None, done.error) if done.error else Outcome(index, done)
 
 
 class Ray:
@@ -185,7 +191,11 @@ class Ray:
             options['address'] = self._address
         else:
             options |= {'num_cpus': self._workers, 'include_dashboard': False}
-        ray.init(log_to_driver=False, logging_level='ERROR', **options)
+        try:
+            ray.init(log_to_driver=False, logging_level='ERROR', **options)
+        except (OSError, RuntimeError, ValueError) as err:
+            text = ' '.join(str(err).split())[:500]
+            raise PaifError(f'Ray can not be reached or started: {text}') from err
         try:
             remote = ray.remote(
                 max_retries=self._retries, retry_exceptions=[OSError], **self._share
@@ -201,10 +211,10 @@ class Ray:
 
     def _outcome(self, index: int, reference: Any) -> Outcome:
         try:
-            return Outcome(index, self._ray.get(reference))
+            return _judged(index, self._ray.get(reference))
         except self._ray.exceptions.RayTaskError as err:
             cause = err.cause
-            text = str(cause) if isinstance(cause, (PaifError, OSError)) else repr(cause)
+            text = str(cause) if isinstance(cause, OSError) else repr(cause)
             return Outcome(index, None, text)
         except self._ray.exceptions.RayError as err:
             return Outcome(index, None, ' '.join(str(err).split())[:500])

@@ -9,7 +9,10 @@ CLEAN, FAILED, WRONG, LOSSY = 0, 1, 2, 3
 # A frame without a partner is no loss: cameras do not start together, and one may be faster.
 NO_LOSS = (DropReason.NO_PARTNER.value,)
 CURES = {
-    DropReason.OVERFLOW.value: 'the cameras were recorded far apart: set sync.queue_size higher',
+    DropReason.OVERFLOW.value: (
+        'more than sync.queue_size waited for the other camera: it had stopped, or was recorded '
+        'much later'
+    ),
     DropReason.BAD_STAMP.value: 'their stamps are 0: see that the driver sets header.stamp',
     DropReason.UNREGISTERED.value: 'the calibration does not fit: see registration.file',
 }

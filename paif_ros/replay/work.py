@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paif_ros.errors import PaifError
 from paif_ros.monitoring.notices import Level
 from paif_ros.replay.options import Task
 from paif_ros.replay.progress import ProgressFile
@@ -25,11 +26,14 @@ class Done:
         record: its run.json, as JSON has it.
         notices: what there was to say, with its level.
         process: id of the process that did it.
+        error: why the task makes no sense, else empty; then there is no record. Not an exception,
+            since ours can't be sent from process to process.
     """
 
     record: dict[str, Any]
     notices: tuple[tuple[str, str], ...]
     process: int
+    error: str = ''
 
     @property
     def run(self) -> RunRecord:
@@ -45,7 +49,6 @@ def work(task: Task, resume: bool) -> Done:
         resume: whether a task that was done already is left as it is; else it is done anew once.
 
     Raises:
-        PaifError: the task makes no sense.
         OSError: the folder can't be made.
     """
     folder = Path(task.folder)
@@ -61,5 +64,8 @@ def work(task: Task, resume: bool) -> Done:
         notices.append((level.value, text))
 
     begun = (folder / RUN).is_file()
-    record = Run(task, say, ProgressFile(folder), stop.is_set, resume=begun).run()
+    try:
+        record = Run(task, say, ProgressFile(folder), stop.is_set, resume=begun).run()
+    except PaifError as err:
+        return Done({}, tuple(notices), os.getpid(), str(err))
     return Done(record.to_dict(), tuple(notices), os.getpid())
