@@ -55,6 +55,8 @@ def work(task: Task, resume: bool) -> Done:
     if not resume and folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for half in folder.glob('.*.tmp'):  # of a process that was killed while it wrote
+        half.unlink()
     stop = threading.Event()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, lambda *_: stop.set())
