@@ -19,7 +19,7 @@ KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py node_tensorrt.py demo_
 # tests over from the other one: the heavy files would come last, each for one worker.
 REST := $(filter-out $(KILTED),$(wildcard tests/test_*.py))
 
-.PHONY: demo test lint unit kilted jazzy rest docs clean
+.PHONY: demo test lint unit kilted jazzy rest docs site clean
 
 demo: .venv/.ready-demo  ## fuse and segment a replayed recording over real ROS 2 topics
 	$(RUN) -m demo.run --out '$(OUT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
@@ -55,6 +55,10 @@ endif
 docs: .venv/.ready-dev  ## the parameter table of the README, from the one YAML
 	$(RUN) -m paif_ros.parameters --markdown
 
+site: .venv/.ready-dev  ## the pages of docs/ as a site, without a network; then open site/index.html
+	$(RUN) -m models.evaluation.choose
+	$(RUN) -m mkdocs build --strict --quiet
+
 .venv/.ready-demo: requirements/runtime.txt requirements/demo.txt requirements/ros-kilted.txt
 	PYTHON=$(PYTHON) tools/environment.sh .venv demo
 
@@ -65,4 +69,4 @@ docs: .venv/.ready-dev  ## the parameter table of the README, from the one YAML
 	PYTHON=$(PYTHON) tools/environment.sh .venv-jazzy jazzy
 
 clean:
-	rm -rf .venv .venv-jazzy demo_out build install log
+	rm -rf .venv .venv-jazzy demo_out build install log site

@@ -5,6 +5,7 @@ config/multi.yaml is an example of the file. All nodes read the same model file.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -67,7 +68,7 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         'executable': 'fusion',
         'ros_arguments': ['--log-level', LaunchConfiguration('log_level')],
         'output': 'screen',
-        'emulate_tty': True,
+        'emulate_tty': sys.stdout.isatty(),  # no colours into a pipe or file
     }
     if LaunchConfiguration('one_process').perform(context) == 'true':
         return [Node(**common, arguments=['--pairs', path], parameters=[shared])]

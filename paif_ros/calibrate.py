@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from paif_ros.command_line import add_version
 from paif_ros.errors import PaifError
 from paif_ros.registration.alignment.arguments import (
     FAILED,
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--replace', action='store_true', help='write over files that are there')
     add_scenes(parser, 20)
+    add_version(parser)
     return parser
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from paif_ros.command_line import add_version
 from paif_ros.errors import CalibrationError, PaifError
 from paif_ros.registration.alignment.arguments import (
     FAILED,
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument('--overlay', type=Path, help='picture to look at, before and after')
     add_scenes(parser, 10)
+    add_version(parser)
     return parser
 
 

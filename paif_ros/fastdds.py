@@ -16,6 +16,15 @@ SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 - Linux's own name, nothing is wr
 ROOM = 256 * 2**20  # bytes: a segment of 64 MiB for each of four processes
 FIRST_NEW_RCLPY = 9  # Kilted, with Fast DDS 3; Jazzy and Humble read the old name only
 
+EXAMPLES = """
+examples:
+  in each shell that starts a camera driver or a node:
+    eval "$(python3 -m paif_ros.fastdds config/fastdds_shm.xml)"
+  what it would set:
+    python3 -m paif_ros.fastdds config/fastdds_shm.xml
+exit codes: 0 printed, 2 wrong arguments
+"""
+
 
 def profile_environment(
     profile: Path | str, environ: Mapping[str, str] = os.environ
@@ -55,7 +64,15 @@ def main() -> None:
     """Print a line for a shell: `eval "$(python3 -m paif_ros.fastdds FILE)"`."""
     import argparse
 
-    parser = argparse.ArgumentParser(prog='paif_ros.fastdds', description=main.__doc__)
+    from paif_ros.command_line import add_version
+
+    parser = argparse.ArgumentParser(
+        prog='paif_ros.fastdds',
+        description=main.__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_version(parser)
     parser.add_argument('profile', type=Path, help='config/fastdds_shm.xml')
     profile = parser.parse_args().profile.resolve()
     if not profile.is_file():  # Fast DDS would go on without it and lose images

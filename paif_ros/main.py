@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+EXAMPLES = """
+examples:
+  with the shipped model, which the launch file finds:
+    ros2 launch paif_ros fusion.launch.py color_topic:=/camera/image_raw
+  the node alone; ROS arguments follow --ros-args:
+    ros2 run paif_ros fusion --ros-args -p model_path:=model.onnx -r color/image_raw:=/image_raw
+  many pairs of cameras, a node for each:
+    ros2 run paif_ros fusion --pairs multi.yaml
+exit codes: 0 stopped, 1 could not start, 2 wrong arguments
+"""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -121,11 +131,15 @@ def _start_ros(args: list[str]) -> None:
 def _pairs_file(arguments: list[str]) -> str:
     import argparse
 
+    from paif_ros.command_line import add_version
+
     parser = argparse.ArgumentParser(
         prog='fusion',
         description='Fuses and segments the frames of a thermal and an RGB camera.',
-        epilog='ROS arguments follow --ros-args: fusion --ros-args -p model_path:=model.onnx',
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(parser)
     parser.add_argument(
         '--pairs', default='', metavar='FILE', help='YAML with many pairs, one node for each'
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paif_ros.command_line import add_version
 from paif_ros.errors import ParameterError
 
 Value = str | int | float | bool
@@ -24,6 +25,12 @@ TAKEN: Mapping[str, str] = {
     'Taken by the next configure.': 'at configure',
 }
 YAML_PATH = Path(__file__).with_name('parameters.yaml')
+EXAMPLES = """
+examples:
+  python3 -m paif_ros.parameters                 # each with what it may be and its default
+  python3 -m paif_ros.parameters --markdown      # the table of README.md
+  ros2 param describe /fusion sync.slop          # of a running node
+"""
 
 
 @dataclass(frozen=True)
@@ -282,7 +289,13 @@ def _walk(tree: Mapping[str, Any], prefix: str) -> Iterator[Spec]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description='The parameters of the fusion node.')
+    parser = argparse.ArgumentParser(
+        prog='paif_ros.parameters',
+        description='The parameters of the fusion node.',
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_version(parser)
     parser.add_argument('--markdown', action='store_true', help='print the README table')
     if parser.parse_args().markdown:
         print(markdown())
