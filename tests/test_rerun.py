@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import report_runs as runs
+import rerun_files
 
 pytest.importorskip('rerun', reason='pip install -r requirements/rerun.txt')
 
@@ -58,8 +59,12 @@ def test_a_replay_in_two_parts(tmp_path: Path) -> None:
         '/latency/total', '/areas/car', '/skew/ms', '/agc/low', '/log',
     ):  # fmt: skip
         assert entity in text, entity
-    for label in runs.CLASSES:
-        assert label.name in text
+    for file in files:
+        expected = {
+            label.id: (label.name, int.from_bytes((*label.color, 255 * (label.id > 0)), 'big'))
+            for label in runs.CLASSES
+        }
+        assert rerun_files.annotations(file) == expected
     assert 'thermal frame dropped: no_partner' in text or 'visible frame dropped' in text
     assert 'AnnotationContext' in text
     ids = set(re.findall(r'Recording,\s+"paif_ros",\s+"(\w+)"', text))

@@ -32,7 +32,7 @@ examples:
   to a viewer on this computer, which listens to this computer only:
     rerun --bind 127.0.0.1 &
     paif-rerun --connect
-  from a robot to a viewer at your desk, through ssh:
+  a robot to a viewer at your desk, through ssh:
     rerun --bind 127.0.0.1 &  ssh -R 9876:127.0.0.1:9876 robot paif-rerun --connect
 ROS arguments follow --ros-args. Exit codes: 0 stopped, 1 could not start, 2 wrong arguments.
 """
