@@ -18,7 +18,7 @@ pytest.importorskip('jinja2', reason='pip install -r requirements/report.txt')
 from paif_ros.replay.record import DROPS, FRAMES, RUN, RowWriter, frame_header, read_frames
 from paif_ros.report.__main__ import main
 from paif_ros.report.bins import band, edges, rate
-from paif_ros.report.key_frames import KeyFrames
+from paif_ros.report.key_frames import KeyFrames, merge_key_frames
 from paif_ros.report.make import make_report, run_of
 from paif_ros.report.of_replay import run_of_replay
 from paif_ros.report.page import ReportError, html
@@ -194,6 +194,31 @@ def test_key_frames_go_on_after_a_crash(tmp_path: Path) -> None:
     assert {n for n in resumed if resumed[n]} == {n for n in once if once[n]}, 'same records'
     assert set(once) <= set(resumed) | set(range(0, 60, 4))
     assert len(list((tmp_path / 'key_frames').glob('*.jpg'))) == len(resumed)
+
+
+def test_key_frames_of_stretches_are_joined(tmp_path: Path) -> None:
+    """As `paif-replay --workers` leaves them: numbers begin anew in each stretch."""
+    parts = []
+    for number, count in enumerate((50, 30)):
+        part = runs.write_run(tmp_path / 'parts' / str(number), count)
+        sink = KeyFrames()
+        sink.begin(runs.beginning(part))
+        for row in runs.rows(count):
+            sink.take(runs.fused(row))
+        sink.checkpoint()
+        parts.append(part)
+    whole = tmp_path
+    merge_key_frames(parts, whole)
+    frames = json.loads((whole / 'key_frames/index.json').read_text())['frames']
+    slowest = [frame['number'] for frame in frames if 'slowest' in frame['records']]
+    expected = max(runs.rows(50), key=lambda row: sum(row.times_ms.values())).number
+    assert slowest == [expected]
+    numbers = [frame['number'] for frame in frames]
+    assert numbers == sorted(set(numbers))
+    assert any(number >= 50 for number in numbers), 'of the second stretch too'
+    assert len(numbers) <= EVEN + 4
+    names = {path.name for path in (whole / 'key_frames').glob('*.jpg')}
+    assert names == {f'{number:08d}.jpg' for number in numbers}
 
 
 @pytest.mark.parametrize('count', [1, 5, 12, 13, 100, 1000])

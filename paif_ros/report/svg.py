@@ -1,10 +1,10 @@
 """Matplotlib's drawings as SVG inside a page: the page's own font, colours that follow its theme.
 
 Why Matplotlib: it is kept, known, a package of Debian and ROS (python3-matplotlib), draws without
-a screen, and its SVG needs no script, so a report is small (30 kB a plot), opens offline
-anywhere, prints, and can be mailed. plotly's script alone adds 4.7 MB to every report, bokeh's
-1 MB, altair needs vl-convert (33 MB); what they add, zooming, is done better in Rerun or Foxglove
-on the data itself.
+a screen, and its SVG needs no script, so a report is small (15 to 70 kB a plot), opens offline
+anywhere, prints, and can be mailed. plotly's script alone adds 4.8 MB to every report, bokeh's
+1.3 MB, altair needs vl-convert (33 MB); what they add, zooming, is done better in Rerun or
+Foxglove on the data itself.
 """
 
 from __future__ import annotations
