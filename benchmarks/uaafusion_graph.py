@@ -1,13 +1,14 @@
 """Time UAAFusion's exported graph in ONNX Runtime against the eager network of the same weights.
 
     python -m benchmarks.uaafusion_graph --size 128x160
-    python -m benchmarks.uaafusion_graph --weights models/weights/... --rounds 3
+    python -m benchmarks.uaafusion_graph --weights ../shared/parity/uaafusion_seed0.npz --threads 1 --cpu
 
 The yardstick is `official`: all that the official code computes for a frame, attribution weights
 of every class that is present included. As in `benchmarks.deploy_graph` each way has its own
 process and they take turns, so that noise on the machine falls on all alike. Without weights they
-are random ones by the fixtures' recipe (`models.parity`); the frame is a real pair.
-"""
+are random ones by the recipe of `models.parity`, whose mask has few classes; those of the parity
+fixture have many. The frame is a real pair.
+"""  # noqa: E501 - a command line
 
 from __future__ import annotations
 
@@ -96,12 +97,18 @@ def prepare(args: argparse.Namespace, folder: Path) -> tuple[Path, str]:
     from models.uaafusion.checkpoint import load_uaafusion, save_uaafusion
     from models.uaafusion.deploy import deploy
     from models.uaafusion.network import UAAFusion, load_config
+    from models.uaafusion.parity import stored_network
 
     weights = args.weights
     if weights is None:
         config = load_config(args.config)
         network = UAAFusion(replace(config, variant=f'{config.variant}, random weights'))
         network.load_state_dict(recipe_state(network, 0))
+        weights = folder / 'weights.safetensors'
+        save_uaafusion(weights, network)
+    elif weights.suffix == '.npz':
+        with np.load(weights, allow_pickle=False) as archive:
+            network = stored_network({key: archive[key] for key in archive.files})
         weights = folder / 'weights.safetensors'
         save_uaafusion(weights, network)
     network = load_uaafusion(weights)
@@ -128,7 +135,9 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--config', default='official', help='in models/uaafusion/configs')
-    parser.add_argument('--weights', type=Path, help='weights of ours, instead of --config')
+    parser.add_argument(
+        '--weights', type=Path, help='weights of ours or a parity fixture, instead of --config'
+    )
     parser.add_argument('--size', default='480x640', help='HEIGHTxWIDTH')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument(
