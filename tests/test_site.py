@@ -1,0 +1,161 @@
+"""The site of docs/, built strictly once; its hook; and the table of networks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from models.evaluation import choose
+
+ROOT = Path(__file__).resolve().parents[1]
+MKDOCS = all(importlib.util.find_spec(n) for n in ('mkdocs', 'material', 'mkdocstrings'))
+needs_mkdocs = pytest.mark.skipif(not MKDOCS, reason='requirements/docs.txt is not installed')
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('site')
+    result = subprocess.run(
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir', str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        # Where there is no network, nothing may be asked from it.
+        env={**os.environ, 'NO_MKDOCS_2_WARNING': '1', 'https_proxy': 'http://127.0.0.1:9'},
+    )
+    assert result.returncode == 0, result.stderr
+    assert 'WARNING' not in result.stderr
+    return folder
+
+
+@needs_mkdocs
+def test_every_page_is_built_and_in_the_navigation(site: Path) -> None:
+    pages = {path.stem for path in (ROOT / 'docs').glob('*.md')}
+    built = {path.stem for path in site.glob('*.html')}
+    assert pages <= built
+    start = (site / 'index.html').read_text('utf-8')
+    missing = [page for page in sorted(pages) if f'href="{page}.html"' not in start]
+    assert missing == []
+    for name in ('CONTRIBUTING', 'QUALITY_DECLARATION', 'SECURITY'):
+        assert (site / 'repository' / f'{name}.html').is_file()
+
+
+@needs_mkdocs
+def test_pages_ask_nothing_from_other_servers(site: Path) -> None:
+    for page in site.glob('**/*.html'):
+        text = page.read_text('utf-8')
+        assert not re.findall(r'<(?:script|img|iframe)[^>]+src="https?:', text), page
+        assert not re.findall(r'<link[^>]+rel="(?:stylesheet|preconnect)"[^>]+href="http', text)
+
+
+@needs_mkdocs
+def test_the_api_page_has_the_names_and_their_descriptions(site: Path) -> None:
+    text = re.sub('<[^>]+>', '', (site / 'api.html').read_text('utf-8'))
+    for word in ('make_engine', 'parallax_px', 'CalibrationError', 'nearest', 'Raises'):
+        assert word in text, word
+
+
+def test_links_out_of_docs_lead_into_the_site() -> None:
+    pytest.importorskip('mkdocs', reason='requirements/docs.txt is not installed')
+    spec = importlib.util.spec_from_file_location('site_links', ROOT / 'tools/site_links.py')
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+
+    def rewritten(text: str, uri: str) -> str:
+        page = SimpleNamespace(file=SimpleNamespace(src_uri=uri))
+        return hook.on_page_markdown(text, page, None, None)
+
+    assert rewritten('[a](../README.md#x)', 'node.md') == '[a](repository/README.md#x)'
+    assert rewritten('[a](docs/node.md)', 'repository/README.md') == '[a](../node.md)'
+    assert rewritten('[a](dds.md#b) [c](https://x.org)', 'node.md') == (
+        '[a](dds.md#b) [c](https://x.org)'
+    )
+    code = '```\n[a](../README.md)\n```'
+    assert rewritten(code, 'node.md') == code
+    # MkDocs warns of those, and strictly.
+    assert rewritten('[a](../NOTHING.md)', 'node.md') == '[a](../NOTHING.md)'
+
+
+def test_the_drawing_is_text() -> None:
+    tree = ElementTree.parse(ROOT / 'docs' / 'how.svg')
+    words = ' '.join(''.join(node.itertext()) for node in tree.iter() if node.tag.endswith('text'))
+    for step in ('intake', 'pairing', 'mailbox', 'registration', 'network', '/diagnostics'):
+        assert step in words
+    assert not [node for node in tree.iter() if node.tag.endswith('image')]
+
+
+def test_citation_names_the_three_papers() -> None:
+    tree = yaml.safe_load((ROOT / 'CITATION.cff').read_text('utf-8'))
+    titles = ' '.join(reference['title'] for reference in tree['references'])
+    assert tree['cff-version'] == '1.2.0'
+    assert len(tree['references']) == 3
+    for name in ('PAIF', 'Deep Unfolding', 'CrossFuse'):
+        assert name in titles
+    import paif_ros
+
+    assert tree['version'] == paif_ros.__version__
+
+
+# ---- the table of networks
+
+
+def test_the_table_of_networks_is_that_of_the_scores() -> None:
+    page = choose.PAGE.read_text('utf-8')
+    assert choose.updated(page, choose.read_all()) == page, (
+        'run python -m models.evaluation.choose'
+    )
+
+
+def scores(folder: Path, name: str, **attacks: tuple[float, float]) -> Path:
+    path = folder / f'{name}.json'
+    entries = {
+        attack: {'miou': both[0], 'miou_foreground': both[1], 'iou': [1.0, both[1]]}
+        for attack, both in attacks.items()
+    }
+    path.write_text(json.dumps({'weights': f'models/weights/{name}.st', 'attacks': entries}))
+    return path
+
+
+def test_rows_are_the_files_and_the_most_robust_is_first(tmp_path: Path) -> None:
+    scores(tmp_path, 'plain', none=(0.6, 0.5), pgd20=(0.2, 0.0123))
+    scores(tmp_path, 'robust', none=(0.5, 0.4), pgd20=(0.4, 0.3), fgsm=(0.45, 0.35))
+    lines = choose.table(choose.read_all(tmp_path)).splitlines()
+    assert lines[0] == '| Network | clean | `pgd20` | `fgsm` | Scores | Command |'
+    assert lines[2].startswith('| `robust` | 50.0 (40.0) | 40.0 (30.0) | 45.0 (35.0) |')
+    assert lines[3].startswith('| `plain` | 60.0 (50.0) | 20.0 (1.2) |  |')
+    assert '--weights models/weights/plain.st --data DIR --attacks none,pgd20' in lines[3]
+    page = f'a\n{choose.BEGIN}\nold\n{choose.END}\nb'
+    assert choose.updated(page, choose.read_all(tmp_path)).splitlines()[2:-2] == lines
+
+
+@pytest.mark.parametrize('text', ['{', '{}', '{"attacks": {}}', '{"attacks": {"none": 3}}'])
+def test_files_without_scores_are_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / 'bad.json'
+    path.write_text(text)
+    with pytest.raises(choose.ScoresError, match=r'bad\.json') as caught:
+        choose.read(path)
+    assert caught.value.path == path
+
+
+def test_percent_in_place_of_parts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(choose.ScoresError, match='pgd5'):
+        choose.read(scores(tmp_path, 'percent', none=(0.5, 0.5), pgd5=(46.0, 29.0)))
+
+
+def test_a_page_without_a_place_is_refused() -> None:
+    with pytest.raises(ValueError, match='networks: begin'):
+        choose.updated('nothing', [])
