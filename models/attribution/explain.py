@@ -20,7 +20,7 @@ from models.attribution.integrated import (
     one_hot,
     region_score,
 )
-from models.paif import FLAT_RANGE, PAIF
+from models.paif import FLAT_RANGE, PAIF, rgb_to_ycrcb
 from models.uaafusion.network import UAAFusion
 
 Network = PAIF | UAAFusion
@@ -57,8 +57,7 @@ def paif_scores(network: PAIF, thermal: Tensor, visible: Tensor) -> Scores:
     def scores(of_thermal: Tensor, of_visible: Tensor) -> Tensor:
         rgb = seen(of_thermal, of_visible)
         if not network.config.colour:
-            weights = rgb.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)
-            rgb = (rgb * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+            rgb = luma_of(rgb).expand(-1, 3, -1, -1)
         logits = network.denoise_net(((rgb - low) / span * 255 - network.mean) / network.std)
         full = F.interpolate(logits, of_thermal.shape[2:], mode='bilinear', align_corners=False)
         return torch.softmax(full, 1)
@@ -88,8 +87,7 @@ def uaafusion_scores(network: UAAFusion, thermal: Tensor, visible: Tensor) -> Sc
 
 def luma_of(visible: Tensor) -> Tensor:
     """Return the luma [N, 1, H, W] of RGB [N, 3, H, W]."""
-    weights = visible.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)
-    return (visible * weights).sum(1, keepdim=True)
+    return rgb_to_ycrcb(visible)[:, :1]
 
 
 def scores_of(network: Network, thermal: Tensor, visible: Tensor) -> Scores:
