@@ -131,6 +131,7 @@ def test_imports_are_declared() -> None:
     optional = {'onnxruntime', 'rosbags', 'tensorrt', 'cuda'}
     optional |= {'av', 'lz4', 'mcap', 'ray', 'tqdm', 'zstandard'}  # requirements/replay.txt, Ray
     optional |= {'jinja2', 'markupsafe', 'matplotlib', 'rerun'}  # reports, and looking
+    optional |= {'shtab'}  # shell completion
     imported: set[str] = set()
     for path in [*ROOT.glob('paif_ros/**/*.py'), *ROOT.glob('launch/*.py')]:
         text = path.read_text('utf-8')

@@ -6,7 +6,6 @@ import ast
 import importlib.util
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -169,4 +168,5 @@ def test_the_player_waits_for_the_node_and_its_end_ends_all(tmp_path: Path) -> N
     assert isinstance(recorder, ExecuteProcess)
     assert isinstance(active, RegisterEventHandler)
     assert isinstance(ended, RegisterEventHandler)
-    assert module.replay(SimpleNamespace(perform_substitution=lambda _: ''), node) == []
+    context.launch_configurations['bag'] = ''
+    assert module.replay(context, node) == []
