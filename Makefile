@@ -13,7 +13,8 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 BOTH := $(addprefix tests/test_, node.py node_modes.py node_embedding.py lifecycle.py ros_qos.py \
 	calibrate_live.py statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
 	$(wildcard tests/test_fault_*.py)
-KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py node_tensorrt.py demo_run.py dds_images.py)
+KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py node_tensorrt.py demo_run.py dds_images.py \
+	replay_node.py view.py report_live.py)
 # All others: they compute, so they take what the waiting ones leave, at the lowest
 # priority: those have clocks to keep, these have not. A worker that is done early takes
 # tests over from the other one: the heavy files would come last, each for one worker.
@@ -62,7 +63,8 @@ site: .venv/.ready-dev  ## the pages of docs/ as a site, without a network; then
 .venv/.ready-demo: requirements/runtime.txt requirements/demo.txt requirements/ros-kilted.txt
 	PYTHON=$(PYTHON) tools/environment.sh .venv demo
 
-.venv/.ready-dev: requirements/runtime.txt requirements/demo.txt requirements/dev.txt requirements/ros-kilted.txt
+.venv/.ready-dev: requirements/runtime.txt requirements/demo.txt requirements/dev.txt requirements/ros-kilted.txt \
+		$(addprefix requirements/, replay.txt report.txt rerun.txt docs.txt)
 	PYTHON=$(PYTHON) tools/environment.sh .venv dev
 
 .venv-jazzy/.ready-jazzy: requirements/runtime.txt requirements/jazzy-test.txt requirements/ros-jazzy.txt
