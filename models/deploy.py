@@ -397,7 +397,9 @@ class DeployedPAIF(nn.Module):
         rgb = (cast('recolour', fused) + chroma).clamp(0, 1)
         seen = cast('stretch', rgb)
         if self.pool > 1:
-            seen = F.avg_pool2d(seen, self.pool)
+            # Rows, then columns: `export.graph_rules` lets no other pool through.
+            for kernel in ((self.pool, 1), (1, self.pool)):
+                seen = F.avg_pool2d(seen, kernel, count_include_pad=False)
         if not self.colour:
             seen = F.conv2d(seen, cast('stretch', self.luma))  # one channel, spread by the scale
         logits = self.segmenter(stretch_image(seen) * self.scale - self.shift)
