@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +126,8 @@ def test_the_policy_is_of_sros2s_schema() -> None:
 UNPICKLERS = {'pickle', 'marshal', 'shelve', 'dill', 'cloudpickle', 'joblib', 'torch'}
 NETWORK = {'socket', 'urllib', 'http', 'requests', 'ftplib', 'smtplib', 'asyncio', 'xmlrpc'}
 PROCESSES = {'subprocess', 'multiprocessing', 'pty', 'ctypes', 'code', 'runpy'}
+VIEWER = ROOT / 'paif_ros' / 'view' / 'server.py'
+SERVED = ['import socket', 'import http', 'import http.server']
 RUNS = {'eval', 'exec', 'compile', '__import__', 'breakpoint'}
 SAFE_YAML = {
     'safe_load', 'safe_dump', 'compose', 'parse', 'SafeLoader', 'YAMLError', 'AliasEvent',
@@ -163,7 +167,15 @@ def risky_name(node: ast.Attribute) -> bool:
 
 @pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_unpickled_evaluated_or_fetched(path: Path) -> None:
-    assert list(unsafe(ast.parse(path.read_text('utf-8')))) == []
+    expected = SERVED if path == VIEWER else []
+    assert list(unsafe(ast.parse(path.read_text('utf-8')))) == expected
+
+
+def test_only_the_viewer_s_own_process_serves() -> None:
+    """`paif-view` answers browsers, on loopback unless asked; the node never imports it."""
+    script = 'import sys, paif_ros.node; print([m for m in sys.modules if "paif_ros.view" in m])'
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout.strip()) == (0, '[]'), done.stderr
 
 
 @pytest.mark.parametrize(
