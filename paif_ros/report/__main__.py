@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from paif_ros import __version__
+from paif_ros.command_line import add_version
 from paif_ros.errors import PaifError
 from paif_ros.report.make import DEFAULT, run_of
 from paif_ros.report.page import check_libraries, write
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--version', action='version', version=f'paif_ros {__version__}')
+    add_version(parser)
     parser.add_argument(
         'path', type=Path, nargs='?', help="folder of paif-replay, or a node's bag"
     )

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-from paif_ros import __version__
+from paif_ros.command_line import add_version
 
 DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--version', action='version', version=f'paif_ros {__version__}')
+    add_version(parser)
     parser.add_argument('--node', default='fusion', help='name of the node (%(default)s)')
     parser.add_argument(
         '--color-topic', default='color/image_raw',

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from paif_ros import __version__
+from paif_ros.command_line import add_version
 from paif_ros.errors import ImageFormatError
 from paif_ros.fusion.outgoing import PICTURES
 from paif_ros.images.messages import reader_of, stamp_of
@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--version', action='version', version=f'paif_ros {__version__}')
+    add_version(parser)
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument('--save', type=Path, metavar='FILE', help='write an .rrd file')
     target.add_argument(
