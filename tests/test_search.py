@@ -1,5 +1,4 @@
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,8 +144,7 @@ def searcher(out, **changes):
     out.mkdir(exist_ok=True)
     torch.manual_seed(5)
     plan = SearchPlan(2, **{'warmup': 1, 'steps': 3, 'batch': 2, 'size': (32, 32), **changes})
-    config = replace(load_config('paif_nano'), pool=1)  # crops this small can't be pooled
-    return Searcher(PAIF(config), plan, labelled(4), made_up(), 'tiny', out)
+    return Searcher(PAIF(load_config('paif_nano')), plan, labelled(4), made_up(), 'tiny', out)
 
 
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):

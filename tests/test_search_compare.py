@@ -63,7 +63,7 @@ def pairs_of_noise(count: int) -> list[LabelledPair]:
 
 
 def contest(out: Path, **changes: object) -> Contest:
-    config = replace(load_config('paif_nano'), channels=2, embedding=8, pool=1)
+    config = replace(load_config('paif_nano'), channels=2, embedding=8)
     torch.manual_seed(0)
     init = out / 'init.safetensors'
     save_paif(init, PAIF(config))
