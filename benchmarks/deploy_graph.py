@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,16 @@ def summary(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     }
 
 
+def print_ways(ways: Mapping[str, Mapping[str, float]], meaning: Mapping[str, str]) -> None:
+    """Print what `summary` returns, a line for each way, with what the way means."""
+    print(f'{"":12s} {"median ms":>10s} {"p10 ms":>10s} {"ratio":>7s}')
+    for way, row in ways.items():
+        print(
+            f'{way:12s} {row["median_ms"]:10.0f} {row["p10_ms"]:10.0f} {row["ratio"]:6.1f}x  '
+            f'{meaning[way]}'
+        )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and print a table; return 0."""
     parser = argparse.ArgumentParser(
@@ -228,12 +238,7 @@ def main(argv: list[str] | None = None) -> int:
         f'{what}, {args.size}, {args.threads} threads, {args.rounds} rounds, '
         f'load {load:.1f} before'
     )
-    print(f'{"":12s} {"median ms":>10s} {"p10 ms":>10s} {"ratio":>7s}')
-    for way, row in report['ways'].items():
-        print(
-            f'{way:12s} {row["median_ms"]:10.0f} {row["p10_ms"]:10.0f} {row["ratio"]:6.1f}x  '
-            f'{MEANING[way]}'
-        )
+    print_ways(report['ways'], MEANING)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))
     return 0

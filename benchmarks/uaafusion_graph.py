@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.deploy_graph import measure, serve, summary
+from benchmarks.deploy_graph import measure, print_ways, serve, summary
 
 WAYS = ('official', 'plain', 'deployed', 'onnxruntime', 'unguided')
 MEANING = {
@@ -176,12 +176,7 @@ def main(argv: list[str] | None = None) -> int:
         f'{report["clock"]} seconds'
     )
     print(f'load {load:.1f} before, {report["load_after"]:.1f} after')
-    print(f'{"":12s} {"median ms":>10s} {"p10 ms":>10s} {"ratio":>7s}')
-    for way, row in report['ways'].items():
-        print(
-            f'{way:12s} {row["median_ms"]:10.0f} {row["p10_ms"]:10.0f} {row["ratio"]:6.1f}x  '
-            f'{MEANING[way]}'
-        )
+    print_ways(report['ways'], MEANING)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))
     return 0

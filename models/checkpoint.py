@@ -156,8 +156,8 @@ def warm_start(network: PAIF, source: PAIF) -> tuple[str, ...]:
     return tuple(sorted(own.keys() - fitting.keys()))
 
 
-def save_paif(path: Path, network: PAIF) -> None:
-    """Write a network's weights and configuration as safetensors.
+def save_weights(path: Path, network: nn.Module, config: str) -> None:
+    """Write weights and a configuration's JSON text as safetensors.
 
     Weights of two or more dimensions are rounded to float16, which halves the file; statistics,
     biases and slopes stay float32. What is evaluated and exported is read back from the file.
@@ -167,7 +167,12 @@ def save_paif(path: Path, network: PAIF) -> None:
         for key, value in network.state_dict().items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, path, {CONFIG_KEY: network.config.to_json()})
+    save_file(state, path, {CONFIG_KEY: config})
+
+
+def save_paif(path: Path, network: PAIF) -> None:
+    """Write a network's weights and configuration (`save_weights`)."""
+    save_weights(path, network, network.config.to_json())
 
 
 def sha256(path: str | Path) -> str:

@@ -124,7 +124,7 @@ def _mapping(key: str, tree: object, known: tuple[str, ...] = ()) -> Mapping[Any
 def _parameters(key: str, tree: object) -> dict[str, Value]:
     declared = specs()
     values: dict[str, Value] = {}
-    for name, value in _flat(_mapping(key, tree), ''):
+    for name, value in flat(_mapping(key, tree)):
         if name.startswith('qos_overrides.'):  # the node checks these when it is activated
             values[name] = value
             continue
@@ -138,9 +138,10 @@ def _parameters(key: str, tree: object) -> dict[str, Value]:
     return values
 
 
-def _flat(tree: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def flat(tree: Mapping[Any, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield the parameters of nested mappings by dotted name, to a depth of `MAX_NESTING`."""
     for key, value in tree.items():
         if isinstance(value, dict) and prefix.count('.') < MAX_NESTING:
-            yield from _flat(value, f'{prefix}{key}.')
+            yield from flat(value, f'{prefix}{key}.')
         else:
             yield f'{prefix}{key}', value

@@ -180,7 +180,8 @@ def launch_arguments(name: str) -> set[str]:
     }
 
 
-def _rendered(node: ast.expr) -> str | None:
+def rendered(node: ast.expr) -> str | None:
+    """A string literal as it is, an f-string with a gap for each value."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -200,6 +201,6 @@ def texts() -> str:
         for node in nodes:
             if id(node) in docstrings:  # nobody gets to see those
                 continue
-            if isinstance(node, ast.expr) and (text := _rendered(node)) is not None:
+            if isinstance(node, ast.expr) and (text := rendered(node)) is not None:
                 found.append(text.replace('\n', ' '))
     return '\n'.join(found)

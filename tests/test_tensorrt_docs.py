@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from documents import rendered
 
 from paif_ros.engines import BACKENDS
 from paif_ros.tensorrt import cuda, parity, prepare
@@ -19,24 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / 'docs' / 'tensorrt.md').read_text()
 ROOFLINE = (ROOT / 'docs' / 'roofline.md').read_text()
 SHIPPED = ROOT / 'models' / 'weights' / 'paif_small.onnx'
-GAP = '…'
 CODE = (
     *sorted((ROOT / 'paif_ros' / 'tensorrt').glob('*.py')),
     *sorted((ROOT / 'paif_ros' / 'engines').glob('*.py')),
     ROOT / 'paif_ros' / 'errors.py',
     ROOT / 'export' / 'to_trt.py',
 )
-
-
-def rendered(node: ast.expr) -> str | None:
-    """A string literal as it is, an f-string with a gap for each value."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return ''.join(
-            part.value if isinstance(part, ast.Constant) else GAP for part in node.values
-        )
-    return None
 
 
 @lru_cache

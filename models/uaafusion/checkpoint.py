@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from models.checkpoint import CONFIG_KEY, load_into, read_state
+from models.checkpoint import load_into, read_state, save_weights
 from models.uaafusion.network import UAAFusion, UAAFusionConfig, load_config
 
 PARTS = {'model_f': 'fusion', 'model_s': 'segmenter'}  # official names, ours
@@ -79,14 +78,5 @@ def load_uaafusion(path: str | Path, config: UAAFusionConfig | str | None = None
 
 
 def save_uaafusion(path: Path, network: UAAFusion) -> None:
-    """Write weights and configuration as safetensors.
-
-    Weights of two or more dimensions are rounded to float16, which halves the file. What is
-    evaluated and exported is read back from the file.
-    """
-    state = {
-        key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
-        for key, value in network.state_dict().items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, path, {CONFIG_KEY: network.config.to_json()})
+    """Write a network's weights and configuration (`models.checkpoint.save_weights`)."""
+    save_weights(path, network, network.config.to_json())

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from paif_ros.errors import ParameterError
+from paif_ros.pairs import MAX_BYTES, flat
 from paif_ros.parameters import Parameters, Value, specs
 
-MAX_BYTES = 2**20
-MAX_NESTING = 8
 # What belongs to ROS: it may stand in the file, and says nothing to a replay.
 OF_ROS = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
 
@@ -87,18 +86,10 @@ def _of_file(path: Path, node: str) -> Iterator[tuple[str, Any]]:
         entry = tree.get(key)
         if isinstance(entry, dict) and isinstance(entry.get('ros__parameters'), dict):
             found = True
-            yield from _flat(entry['ros__parameters'], '')
+            yield from flat(entry['ros__parameters'])
     if not found:
         text = f'an entry /** or {node} with ros__parameters, as in config/fusion.yaml'
         raise ParameterError('params-file', str(path), text)
-
-
-def _flat(tree: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and prefix.count('.') < MAX_NESTING:
-            yield from _flat(value, f'{prefix}{key}.')
-        else:
-            yield f'{prefix}{key}', value
 
 
 def shipped_model() -> str:

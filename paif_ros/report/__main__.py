@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from paif_ros.command_line import add_version
@@ -15,7 +13,6 @@ from paif_ros.report.page import check_libraries, write
 from paif_ros.report.run import Run
 
 DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXAMPLES = """
 examples:
   on a run of paif-replay, into its folder:
@@ -107,10 +104,9 @@ def _target(args: argparse.Namespace) -> Path:
 
 def _watched(args: argparse.Namespace, ros_args: list[str]) -> Run:
     from paif_ros.report.live import watch_node
+    from paif_ros.view.listening import stop_event
 
-    stop = threading.Event()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     end = f'for {args.seconds:g} s' if args.seconds else 'until Ctrl-C'
     print(f'paif-report: watching {args.node or "fusion"} {end}', flush=True)
     return watch_node(

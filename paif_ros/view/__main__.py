@@ -6,7 +6,6 @@ Only programs on this computer can open the page unless `--host` says otherwise.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from paif_ros.command_line import add_version
 
 DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PORT = 8030
 EXAMPLES = """
 examples:
@@ -37,10 +35,11 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv: the arguments without the program's name, those of the process where None.
     """
-    stop = threading.Event()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-    own, ros_args = _split(sys.argv[1:] if argv is None else argv)
+    from paif_ros.registration.alignment.arguments import split_ros
+    from paif_ros.view.listening import stop_event
+
+    stop = stop_event()
+    own, ros_args = split_ros(sys.argv[1:] if argv is None else argv)
     sys.exit(_run(_parser().parse_args(own), ros_args, stop))
 
 
@@ -93,12 +92,6 @@ def _between(least: int, most: int) -> Any:
         return value
 
     return read
-
-
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    from paif_ros.registration.alignment.arguments import split_ros
-
-    return split_ros(arguments)
 
 
 def _run(args: argparse.Namespace, ros_args: list[str], stop: threading.Event) -> int:

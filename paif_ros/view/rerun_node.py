@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 from functools import partial
@@ -17,12 +16,11 @@ from paif_ros.fusion.outgoing import PICTURES
 from paif_ros.images.messages import reader_of, stamp_of
 from paif_ros.monitoring.statistics import STAGES
 from paif_ros.view.classes import ClassesClient
-from paif_ros.view.listening import StartError, listening, spin
+from paif_ros.view.listening import StartError, listening, spin, stop_event
 from paif_ros.view.rerun_logger import VIEWER, RerunLogger, Target
 from paif_ros.view.status import NodeStatus, fusion_statuses
 
 DONE, FAILED = 0, 1  # exit codes; argparse ends with 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_SECONDS = 0.1
 LEVELS = {'OK': 'INFO', 'WARN': 'WARN', 'ERROR': 'ERROR', 'STALE': 'WARN'}
 EXAMPLES = """
@@ -141,9 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     from paif_ros.registration.alignment.arguments import split_ros
 
-    stop = threading.Event()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     own, ros_args = split_ros(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(own)
     try:
