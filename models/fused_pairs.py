@@ -1,8 +1,8 @@
 """Pairs whose two pictures are both what the fusion network made of them.
 
-The segmenter learns on these for a quarter of what the whole cascade costs. An attack within eps
-of either picture is one within eps of the fused luma: a stand-in for attacks through the fusion
-network, which a short joint stage has to follow.
+The segmenter learns on these without paying for the fusion network in every step. An attack within
+eps of either picture is one within eps of the fused luma: a stand-in for attacks through the
+fusion network, which a short joint stage has to follow.
 """
 
 from __future__ import annotations

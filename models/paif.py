@@ -39,7 +39,7 @@ class PAIFConfig:
             the thermal one, so within eps for each camera an attack moves a colour channel by
             three times eps, but the luma by eps.
         pool: the segmenter sees means of pool x pool pixels of the fused picture; 1 in the paper.
-            2 takes a quarter of the segmenter's time, in training too.
+            2 leaves the segmenter a quarter of the pixels, in training too.
         stretch: 'image' stretches each picture of a batch by itself before segmentation; 'batch'
             stretches the whole batch by one range as the official code does.
         box: 'conv', 'pool' or 'cumsum' (official), how the guided filter takes its means.

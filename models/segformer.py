@@ -238,7 +238,7 @@ class AllMLPDecoder(nn.Module):
         return y
 
     def commuted(self, maps: list[Tensor]) -> Tensor:
-        """Compute what forward does in a third of its time, equal but for rounding.
+        """Compute what forward does with less work, equal but for rounding.
 
         1x1 convolutions and bilinear resizing commute, so each scale is projected and fused at its
         own resolution, and only the sum is built at stride 4.
