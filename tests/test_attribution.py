@@ -92,7 +92,7 @@ def test_weights_favour_the_picture_that_carries_the_class() -> None:
 
 @pytest.fixture(scope='module')
 def paif() -> PAIF:
-    config = replace(load_config('paif_nano'), channels=2, backbone='mit_nano', embedding=8)
+    config = replace(load_config('paif_nano_half'), channels=2, embedding=8)
     network = PAIF(config).eval()
     # Strong weights, so that a mask of several classes comes out and depends on the pictures.
     network.load_state_dict(recipe_state(network, 3))
