@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,23 @@ if str(ROOT) not in sys.path:  # plain `pytest` does not put it there
 import tiny_model
 from what_ran import pytest_terminal_summary
 
-__all__ = ['context', 'pytest_terminal_summary', 'tiny']
+__all__ = ['context', 'own_signals', 'pytest_terminal_summary', 'tiny']
 
 
 @pytest.fixture(scope='session')
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 64x48 model."""
     return tiny_model.write(tmp_path_factory.mktemp('model') / 'tiny.onnx')
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """Put back the signal handlers that commands leave which a test calls as functions."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture
