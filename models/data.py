@@ -179,10 +179,13 @@ def blend(thermal: Tensor, visible: Tensor, weight: Tensor) -> Tensor:
     return torch.lerp(rgb_to_ycrcb(visible)[:, :1], thermal, weight)
 
 
-def to_tensors(pairs: Sequence[LabelledPair]) -> Batch:
-    """Stack pairs of one size."""
+def to_tensors(pairs: Sequence[LabelledPair], share: float = 0.5) -> Batch:
+    """Stack pairs of one size; `share` is that of `models.losses.thermal_weight`."""
     lumas = [cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY).astype(np.uint8) for pair in pairs]
-    weights = [thermal_weight(pair.thermal, luma) for pair, luma in zip(pairs, lumas, strict=True)]
+    weights = [
+        thermal_weight(pair.thermal, luma, share)
+        for pair, luma in zip(pairs, lumas, strict=True)
+    ]
     return Batch(
         thermal=torch.from_numpy(np.stack([pair.thermal for pair in pairs]))[:, None].float()
         / 255,
@@ -208,6 +211,7 @@ class TrainingPairs(Dataset[Batch]):
         steps: number of batches.
         seed: of every draw.
         config: how crops vary.
+        share: of the thermal picture in what fusion is trained towards.
     """
 
     def __init__(  # noqa: PLR0917 - each is named above
@@ -218,9 +222,11 @@ class TrainingPairs(Dataset[Batch]):
         steps: int,
         seed: int,
         config: Augmentation,
+        share: float = 0.5,
     ) -> None:
         self.sources, self.shares = sources, shares
         self.batch, self.steps, self.seed, self.config = batch, steps, seed, config
+        self.share = share
 
     def __len__(self) -> int:
         return self.steps
@@ -233,4 +239,4 @@ class TrainingPairs(Dataset[Batch]):
         for _ in range(self.batch):
             source = self.sources[rng.choice(len(self.sources), p=self.shares)]
             pairs.append(augment(source[int(rng.integers(len(source)))], rng, self.config))
-        return to_tensors(pairs)
+        return to_tensors(pairs, self.share)

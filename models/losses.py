@@ -82,18 +82,22 @@ def saliency(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (contrast / top if top > 0 else np.zeros(256)).astype(np.float32)[picture]
 
 
-def thermal_weight(thermal: NDArray[np.uint8], luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How much of the thermal picture the target of fusion takes: 0.5 + 0.5 (S_thermal - S_luma).
+def thermal_weight(
+    thermal: NDArray[np.uint8], luma: NDArray[np.uint8], share: float = 0.5
+) -> NDArray[np.float32]:
+    """How much of the thermal picture the target of fusion takes.
 
-    The target is weight * thermal + (1 - weight) * luma, a saliency-weighted mean. The paper's own
-    target files are not public; this choice is ours, after Ma et al., "Infrared and visible image
-    fusion based on visual saliency map and weighted least square optimization" (2017), eq. 8.
+    It is share + (1 - share) (S_thermal - S_luma); the target is weight * thermal +
+    (1 - weight) * luma, a saliency-weighted mean. The paper's own target files are not public; this
+    choice is ours, after Ma et al., "Infrared and visible image fusion based on visual saliency map
+    and weighted least square optimization" (2017), eq. 8, which has a share of 0.5.
 
     Args:
         thermal: uint8 [H, W].
         luma: uint8 [H, W].
+        share: weight of the thermal picture where both are equally salient, 0.5..1.
 
     Returns:
-        float32 [H, W] in 0..1.
+        float32 [H, W] in 2 share - 1..1.
     """
-    return (0.5 + 0.5 * (saliency(thermal) - saliency(luma))).astype(np.float32)
+    return (share + (1 - share) * (saliency(thermal) - saliency(luma))).astype(np.float32)

@@ -89,6 +89,8 @@ class Recipe:
             sources that are there are scaled to sum to 1.
         unlabelled: the same for 'fuse' and 'pretext', which need no labels.
         class_weights: of the cross-entropy; background is 94 % of the pixels.
+        thermal: share of the thermal picture in the fusion target where both pictures are equally
+            salient, 0.5 to 1 (`models.losses.thermal_weight`).
         scenes: number of generated scenes.
         frames: frames of each.
         average: decay of the moving average of the weights, which is what is kept; 0 for none.
@@ -100,11 +102,17 @@ class Recipe:
     shares: tuple[tuple[str, float], ...]
     unlabelled: tuple[tuple[str, float], ...]
     class_weights: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    thermal: float = 0.5
     scenes: int = 240
     frames: int = 5
     average: float = 0.99
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.thermal <= 1:
+            msg = f'thermal share {self.thermal} of the fusion target: 0.5 to 1'
+            raise ValueError(msg)
 
     def scaled(self, factor: float) -> Recipe:
         """Return this recipe with every stage's steps and warm-up multiplied; at least 2 and 1."""

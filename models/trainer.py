@@ -121,7 +121,8 @@ class Trainer:
         if stage.kind == 'segment':  # at the scale of what the segmenter sees
             pool = self.network.config.pool
             crops = replace(crops, scale=(crops.scale[0] / pool, crops.scale[1] / pool))
-        data = TrainingPairs(pairs, probabilities, stage.batch, stage.steps, seed, crops)
+        share = self.recipe.thermal
+        data = TrainingPairs(pairs, probabilities, stage.batch, stage.steps, seed, crops, share)
         return DataLoader(
             data, batch_size=None, sampler=range(start.step, stage.steps), num_workers=loaders
         )
