@@ -28,6 +28,7 @@ from export.to_onnx import PICTURES, parse_size, read_pairs
 from models.checkpoint import CheckpointError, load_paif
 from models.deploy import DeployedPAIF, deploy
 from models.precision import FP32, ISLANDS, MIXED, PARTS, WORKERS, Precision
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 BEGIN, END = '<!-- islands: begin -->', '<!-- islands: end -->'
 Pair = tuple[Bytes, Bytes]  # visible, thermal
@@ -89,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('weights', type=Path)
     parser.add_argument('--config', help='name in models/configs or a path; not for ours')
     parser.add_argument(

@@ -25,6 +25,7 @@ from export.networks import NETWORKS
 from export.to_onnx import PICTURES, parse_size, read_pairs
 from models.checkpoint import CheckpointError, sha256
 from models.precision import FP32
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 LARGEST = 6_000_000  # bytes of the file: it travels with every model
 SUFFIX = '.parity.npz'
@@ -88,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('weights', type=Path, help='what the model was exported from')
     parser.add_argument(
         '--network', choices=sorted(NETWORKS), default='paif', help='kind of network, default paif'

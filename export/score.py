@@ -27,6 +27,7 @@ from models.data import LabelledPair, read_folder
 from models.deploy import deploy
 from models.metrics import confusion, scores
 from models.precision import PRECISIONS
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 Form = Callable[[Pair], Answer]
 
@@ -95,6 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('weights', type=Path)
     parser.add_argument('--config', help='name in models/configs or a path; not for ours')
     parser.add_argument(

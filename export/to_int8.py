@@ -49,6 +49,7 @@ from models.deploy import deploy  # noqa: E402
 from models.paif import PAIF  # noqa: E402
 from models.precision import FP32, MIXED  # noqa: E402
 from paif_ros import __version__  # noqa: E402
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version  # noqa: E402
 from paif_ros.contract import CONFIDENCE, OUTPUTS, ModelCard  # noqa: E402
 from paif_ros.errors import CalibrationError  # noqa: E402
 from paif_ros.registration.alignment.scenes import from_bag, from_folder  # noqa: E402
@@ -162,6 +163,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('weights', type=Path)
     parser.add_argument(
         '--calibration', type=Path, required=True, help='folder {vi,ir}/NAME, or a bag'

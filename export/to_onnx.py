@@ -47,6 +47,7 @@ from export.networks import NETWORKS  # noqa: E402
 from models.checkpoint import CheckpointError, sha256  # noqa: E402
 from models.precision import FP32, PRECISIONS  # noqa: E402
 from paif_ros import __version__  # noqa: E402
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version  # noqa: E402
 from paif_ros.contract import CONFIDENCE, INPUTS, OUTPUTS, ModelCard  # noqa: E402
 
 PICTURES = ROOT / 'tests' / 'data' / 'pairs'
@@ -141,6 +142,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument(
         'weights', type=Path, help='.safetensors of ours, or an official checkpoint (.pth)'
     )

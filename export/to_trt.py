@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a script, only its own folder is there
     sys.path.insert(0, str(ROOT))
 
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version  # noqa: E402
 from paif_ros.errors import EngineError, PaifError  # noqa: E402
 from paif_ros.tensorrt import library  # noqa: E402
 from paif_ros.tensorrt.builder import Batches, BuildOptions, build  # noqa: E402
@@ -249,6 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('model', type=Path, help='.onnx file, or weights (.safetensors, .pth)')
     parser.add_argument(
         '--library',

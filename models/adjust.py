@@ -29,6 +29,7 @@ from models.data import LabelledPair, read_folder, to_tensors
 from models.evaluation.sets import spread
 from models.metrics import confusion, scores
 from models.paif import PAIF
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 STEPS = (1.0, 0.5, 0.25)  # of the search over each bias, in logits
 REACH = 3.0  # largest shift
@@ -89,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--weights', type=Path, required=True)
     parser.add_argument('--data', type=Path, required=True, help='pairs that nothing is shown on')
     parser.add_argument('--attacks', default='none,pgd5')

@@ -32,6 +32,7 @@ from models.recipe import Recipe, Stage
 from models.sources import Sources, read_sources
 from models.trainer import Trainer
 from models.workers import Workers
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 ATTACKS = ('none', 'pgd5')
 SHARES = (('pairs', 0.5), ('camvid', 0.25), ('scenes', 0.25))
@@ -146,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('what', choices=('ablation', 'inputs'))
     parser.add_argument('--config', default='paif_nano')
     parser.add_argument('--init', type=Path, required=True, help='weights of the segmenter')

@@ -45,6 +45,7 @@ from models.evaluation.sets import CAMERAS, FILLS, read_sets, spread, without
 from models.evaluation.sheets import Sheets
 from models.fusion_metrics import fusion_table, mean_metrics
 from models.metrics import Scores, scores
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 from paif_ros.contract import ClassLabel
 from paif_ros.errors import PaifError
 
@@ -174,6 +175,7 @@ def parser_of() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     add = parser.add_argument
     add('--weights', type=Path, required=True, help='.safetensors, official .pth, or .onnx')
     add('--config', help='name in models/configs or a path; ours carry their own')

@@ -34,6 +34,7 @@ from models.temporal import (
     Truth,
     TruthMeter,
 )
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 from paif_ros.errors import PaifError
 from paif_ros.fusion.hysteresis import MaskHysteresis, Seen
 from paif_ros.parameters import MaskParameters, specs
@@ -189,6 +190,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--weights', type=Path, required=True)
     parser.add_argument('--data', type=Path, action='append', default=[], help='may be repeated')
     parser.add_argument('--scenes', type=int, default=0, help='how many generated scenes')

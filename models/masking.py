@@ -43,6 +43,7 @@ from models.evaluation.masks import Tensors, attackable, confusions, draws, mask
 from models.evaluation.sets import spread
 from models.losses import IGNORE
 from models.metrics import confusion, scores
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 STRENGTHS = (8, 16, 32, 64)  # eps in 1/255
 GONE = 0.01  # foreground IoU that counts as none
@@ -212,6 +213,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--weights', type=Path, required=True)
     parser.add_argument('--config', help='name in models/configs or a path; ours carry their own')
     parser.add_argument('--data', type=Path, required=True, help='folder {vi,ir,label}/NAME')

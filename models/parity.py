@@ -32,6 +32,7 @@ from models.losses import segmentation_loss
 from models.operators import Operator
 from models.paif import PAIF, PAIFConfig, load_config, rgb_to_ycrcb
 from models.uaafusion.parity import compared, compared_first
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 Fixture = Mapping[str, NDArray[Any]]
 FUSED, MIDDLE, LOGITS, OPERATOR, METRIC = 1e-4, 5e-4, 2e-4, 1e-5, 1e-5
@@ -368,6 +369,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('files', nargs='+', type=Path, metavar='FILE.npz')
     failed = 0
     for path in parser.parse_args(argv).files:

@@ -23,6 +23,7 @@ from models.recipe import load_recipe
 from models.sources import read_sources
 from models.trainer import Trainer
 from models.workers import Workers
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--config', default='paif_small', help='name in models/configs, or a path')
     parser.add_argument('--recipe', default='standard', help='name in models/recipes, or a path')
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import re
@@ -16,8 +17,20 @@ import paif_ros
 from paif_ros import command_line, completion
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def module_of(path: Path) -> str:
+    return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__main__')
+
+
 MODULES = ('paif_ros.fastdds', 'paif_ros.parameters', 'paif_ros.completion')
 COMMANDS = sorted({*executables(), *MODULES})
+TRAINERS = sorted(
+    str(path.relative_to(ROOT)) if path.name.startswith('to_') else module_of(path)
+    for folder in ('export', 'models')
+    for path in (ROOT / folder).glob('**/*.py')
+    if 'argparse.ArgumentParser(' in path.read_text('utf-8')
+)
 SHTAB = importlib.util.find_spec('shtab') is not None
 needs_shtab = pytest.mark.skipif(not SHTAB, reason='shtab is not installed')
 
@@ -48,6 +61,27 @@ def test_help_has_examples_and_there_is_a_version(command: str) -> None:
     assert name in text.split('examples:')[1]
 
 
+@pytest.mark.parametrize('command', TRAINERS)
+def test_trainers_and_exporters_have_help_and_version_too(command: str) -> None:
+    pytest.importorskip('torch', reason='training and export need torch')
+    parser = parser_of(command)
+    assert parser is not None
+    assert {'--help', '--version'} <= options_of(parser)
+    assert re.search(r'python (-m )?(export|models|benchmarks)[./]', parser.format_help())
+
+
+def test_version_of_trainers_names_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip('torch', reason='training and export need torch')
+    parser = parser_of('export/to_trt.py')
+    assert parser is not None
+    with pytest.raises(SystemExit) as stopped:
+        argparse.ArgumentParser.parse_args(parser, ['--version'])
+    assert stopped.value.code == 0
+    found = dict(line.split(' ', 1) for line in capsys.readouterr().out.splitlines())
+    assert found['torch'] == torch.__version__
+    assert {'paif_ros', 'engines', 'onnx'} <= set(found)
+
+
 def test_version_names_package_engines_and_libraries() -> None:
     result = run(sys.executable, '-m', 'paif_ros.parameters', '--version')
     assert result.returncode == 0, result.stderr
@@ -60,7 +94,7 @@ def test_version_names_package_engines_and_libraries() -> None:
 
 
 def test_versions_without_any_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ('onnxruntime', 'tensorrt', 'tensorrt_rtx'):
+    for name in ('onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx'):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setenv('ROS_DISTRO', 'noetic')
     found = command_line.versions()

@@ -66,11 +66,14 @@ def test_interrupted_twice_and_resumed(
     record, _ = rig.run(todo, stop_after=9)
     assert (record.state, record.exit_code) == ('interrupted', 1)
     assert '--resume' in record.message
+    for path in record.outputs.values():
+        assert (tmp_path / 'out' / path).exists(), 'named, and not there yet'
     record, said = rig.run(todo, stop_after=17, resume=True)
     assert record.state == 'interrupted'
     assert any('going on after' in line for line in said)
     record, _ = rig.run(todo, resume=True)
     assert (record.state, record.exit_code) == ('done', 0)
+    assert record.outputs['video'] == 'video.mp4'
     assert facts(tmp_path / 'out') == whole
     again, _ = rig.run(todo, resume=True)
     assert again == record, 'nothing is left to do'

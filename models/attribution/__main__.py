@@ -29,6 +29,7 @@ from export.to_onnx import parse_size
 from models.attribution.explain import STEPS, Explanation, explain
 from models.attribution.sheets import sheet
 from models.checkpoint import CheckpointError
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 from paif_ros.contract import ClassLabel
 from paif_ros.engines.base import U8
 from paif_ros.errors import PaifError
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(top, *TRAINING_LIBRARIES)
     commands = top.add_subparsers(dest='command', required=True)
     image = commands.add_parser('image', help='one pair of pictures')
     image.add_argument('visible', type=Path)

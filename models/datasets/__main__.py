@@ -16,6 +16,7 @@ from models.datasets.errors import ClassMapError, DatasetError, LayoutError
 from models.datasets.pair import IGNORE
 from models.datasets.reader import Summary
 from models.datasets.registry import find_reader
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 FINE, WRONG_FILES, WRONG_USE = 0, 1, 2
 
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('data', nargs='+', metavar='PATH', help='folder, or NAME:FOLDER')
     parser.add_argument('--split', default='all', help='train, val, test or all')
     parser.add_argument(

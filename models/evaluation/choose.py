@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'choose.md'
 SCORES = ROOT / 'docs' / 'evaluation'
@@ -152,6 +154,7 @@ def main(argv: list[str] | None = None) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--check', action='store_true', help='write nothing, only compare')
     args = parser.parse_args(argv)
     page = PAGE.read_text('utf-8')

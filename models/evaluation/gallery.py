@@ -27,6 +27,7 @@ from models.evaluation.fused import saved
 from models.evaluation.masks import outcomes
 from models.evaluation.sheets import panel, picture_bytes
 from models.paif import PAIF
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 from paif_ros.engines.base import U8
 from paif_ros.pictures.drawing import color_mask, overlay, palette
 from paif_ros.pictures.legend import draw_legend
@@ -123,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--weights', type=Path, action='append', required=True)
     parser.add_argument('--data', type=Path, required=True, help='folder with test/ and video/')
     parser.add_argument('--attack', default='pgd5')

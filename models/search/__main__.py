@@ -23,6 +23,7 @@ from models.search.hypergradient import KINDS
 from models.search.searcher import Searcher, SearchPlan
 from models.search.supernet import RELAXATIONS
 from models.search.table import load_latencies
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--segmenter', type=Path, required=True, help='weights of a trained PAIF')
     parser.add_argument('--data', type=Path, required=True, help='folder with train/')
     parser.add_argument('--out', type=Path, required=True, help='folder of the run')

@@ -42,6 +42,7 @@ from models.search.arms import Arm, Yardstick, candidates, narrowed
 from models.search.contest import Contest, fixed_crops
 from models.search.searcher import SearchPlan
 from models.search.table import load_latencies
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 ARMS = ('searched', 'random', 'released, narrowed', 'released')
 ATTACKS = ('none', 'pgd5@2/255', 'pgd5')
@@ -209,6 +210,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--searched', nargs='+', required=True, help='genotypes, names or paths')
     parser.add_argument('--config', required=True, help='network, and its entry in the table')
     parser.add_argument('--channels', type=int, help="fusion width, the configuration's if none")

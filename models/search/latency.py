@@ -43,6 +43,7 @@ from models.paif import PAIF, PAIFConfig, load_config
 from models.precision import FP32
 from models.search.space import OPERATORS
 from models.search.table import Latencies, Timing
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 Key = str | int | tuple[int, str]  # a configuration, a fusion network's width, an operator of it
 Run = Callable[[], tuple[float, float]]  # runs once, returns CPU and wall seconds
@@ -265,6 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--out', type=Path, required=True, help='JSON file to write')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--channels', default='4,8', help='widths of the fusion network')

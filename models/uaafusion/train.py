@@ -28,6 +28,7 @@ from models.uaafusion.network import UAAFusion, load_config
 from models.uaafusion.patches import cut
 from models.uaafusion.trainer import Schedule, Trainer
 from models.workers import Workers
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 FRAMES = 5  # of each generated scene
 
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(found, *TRAINING_LIBRARIES)
     usual = Schedule()
     add = found.add_argument
     add('--config', default='official', help='name in models/uaafusion/configs, or a path')

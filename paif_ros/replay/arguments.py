@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from paif_ros.command_line import add_version
 from paif_ros.fusion.outgoing import PICTURES
 from paif_ros.replay.mosaic import NAMES
 from paif_ros.replay.options import STORAGES, TRANSPORTS
 from paif_ros.replay.picture_sink import NAMES as PNG_NAMES
-from paif_ros.replay.versions import versions
 
 EXAMPLES = """\
 examples:
@@ -31,15 +31,6 @@ exit codes: 0 all well; 3 done, but something of the recording was lost (run.jso
 """
 
 
-class _Version(argparse.Action):
-    """Prints the versions only when asked for: they take a while to find."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        for name, version in versions().items():
-            print(f'{name} {version}')
-        parser.exit()
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser."""
     top = argparse.ArgumentParser(
@@ -55,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         metavar='RECORDING',
         help='ROS 2 bag (folder, .mcap or .db3), or a folder with vi/ and ir/',
     )
-    top.add_argument('--version', nargs=0, action=_Version, help='versions of everything')
+    add_version(top)
     _add_inputs(top.add_argument_group('input'))
     _add_outputs(top.add_argument_group('output'))
     _add_node(top.add_argument_group('node'))

@@ -52,8 +52,8 @@ class FilmSink(QuietSink):
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        """The film."""
-        return {'video': FILM}
+        """The film; until its parts are joined, their folder."""
+        return {'video': WORK if (self._folder / WORK).is_dir() else FILM}
 
     def begin(self, beginning: Beginning) -> None:
         """Make the folder of the parts, and throw away what is not before this part."""

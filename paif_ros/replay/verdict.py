@@ -48,7 +48,7 @@ def verdict(record: RunRecord) -> tuple[int, str]:
     told += [f'{number} frames dropped as {why}{_cure(why)}' for why, number in lost.items()]
     told += [f'{loss.file}: {loss.what}' for loss in damage]
     if alone and counts.results:
-        told.append(f'{alone} frames had no partner')
+        told.append(f'{alone} frame{"s" if alone != 1 else ""} had no partner')
     return code, '; '.join(told)
 
 
