@@ -37,7 +37,7 @@ setup(
         ),
     ],
     install_requires=['setuptools'],
-    extras_require={name: needed(name) for name in ('report', 'rerun')},
+    extras_require={name: needed(name) for name in ('openvino', 'report', 'rerun')},
     zip_safe=False,
     maintainer='paif_ros maintainers',
     maintainer_email='maintainers@users.noreply.github.com',

@@ -89,6 +89,8 @@ class EngineParameters:
     backend: str
     provider: str
     threads: int
+    pinning: bool
+    nice: int
     on_mismatch: str
     workspace_mib: int
     optimization_level: int

@@ -168,6 +168,7 @@ def test_where_nothing_works_it_says_of_each_why(
     rig = Rig(monkeypatch, JETSON)
     rig.gpu.count = 0
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    monkeypatch.setitem(sys.modules, 'openvino', None)
     with pytest.raises(EngineError, match=r'onnxruntime can not .*; and no TensorRT: cudaGetDevi'):
         auto_engine(rig, model).load()
 

@@ -128,7 +128,7 @@ def test_imports_are_declared() -> None:
     declared = {item.text for item in package.findall('exec_depend')}
     names = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'python3-yaml'}
     # No Debian packages, see package.xml; TensorRT and the CUDA bindings fit one GPU's driver.
-    optional = {'onnxruntime', 'rosbags', 'tensorrt', 'cuda'}
+    optional = {'onnxruntime', 'openvino', 'rosbags', 'tensorrt', 'cuda'}
     optional |= {'av', 'lz4', 'mcap', 'ray', 'tqdm', 'zstandard'}  # requirements/replay.txt, Ray
     optional |= {'jinja2', 'markupsafe', 'matplotlib', 'rerun'}  # reports, and looking
     optional |= {'shtab'}  # shell completion
@@ -154,7 +154,7 @@ def test_the_runtime_imports_without_torch() -> None:
         'import importlib\n'
         f'for name in {modules!r}:\n'
         '    importlib.import_module(name.removesuffix(".__init__"))\n'
-        'heavy = [n for n in ("onnxruntime", "cv2") if n in sys.modules]\n'
+        'heavy = [n for n in ("onnxruntime", "openvino", "cv2") if n in sys.modules]\n'
         'print("heavy:", heavy)\n'
     )
     result = run(sys.executable, '-c', code, PYTHONPATH=str(ROOT))

@@ -17,7 +17,7 @@ __all__ = [
     'make_engine',
 ]
 
-BACKENDS = ('auto', 'onnxruntime', 'tensorrt', 'tensorrt_rtx')
+BACKENDS = ('auto', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx')
 PLANS = ('.plan', '.engine', '.trt')  # endings under which people keep TensorRT's own files
 DEFAULTS = TensorRtOptions()
 
@@ -28,6 +28,8 @@ def make_engine(
     threads: int = 0,
     provider: str = 'auto',
     options: TensorRtOptions = DEFAULTS,
+    *,
+    pinning: bool = False,
 ) -> Engine:
     """Make the engine of a backend, not yet loaded.
 
@@ -37,6 +39,7 @@ def make_engine(
         threads: CPU threads of one run, 0 means one per core.
         provider: 'auto', 'cpu' or 'cuda'.
         options: how TensorRT builds.
+        pinning: whether OpenVINO's threads stay on one core each.
 
     Raises:
         EngineError: the backend is unknown, or it does not read this file or run there.
@@ -64,7 +67,17 @@ def make_engine(
     if backend == 'auto':
         from paif_ros.engines.auto import AutoEngine
 
-        return AutoEngine(path, threads, provider, options)
+        return AutoEngine(path, threads, provider, options, pinning=pinning)
+    if backend == 'openvino':
+        if provider == 'cuda':
+            raise EngineError(
+                backend,
+                'engine.provider is cuda, but it runs on CPUs here; set engine.provider to auto, '
+                'or engine.backend to auto',
+            )
+        from paif_ros.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(path, threads, pinning=pinning)
     if provider == 'cpu':
         raise EngineError(
             backend,

@@ -1,4 +1,4 @@
-"""The fastest engine that works: TensorRT, then ONNX Runtime on CUDA, then on the CPU.
+"""What works first: TensorRT, ONNX Runtime on CUDA or the CPU; without ONNX Runtime, OpenVINO.
 
 It says which it took and why not the ones before.
 """
@@ -18,6 +18,7 @@ from paif_ros.engines.base import (
     TensorRtOptions,
 )
 from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
+from paif_ros.engines.openvino import OpenVinoEngine
 from paif_ros.engines.tensorrt import DEFAULTS, TensorRtEngine
 from paif_ros.errors import EngineError, EngineMismatch, PaifError
 from paif_ros.monitoring.notices import Level
@@ -36,6 +37,7 @@ class AutoEngine:
         threads: CPU threads of one run, 0 means one per core.
         provider: 'auto', 'cpu' (then TensorRT is not asked) or 'cuda' (then the CPU is not).
         options: how TensorRT builds.
+        pinning: whether OpenVINO's threads stay on one core each.
     """
 
     def __init__(
@@ -44,11 +46,14 @@ class AutoEngine:
         threads: int = 0,
         provider: str = 'auto',
         options: TensorRtOptions = DEFAULTS,
+        *,
+        pinning: bool = False,
     ) -> None:
         self._path = path
         self._threads = threads
         self._provider = provider
         self._options = options
+        self._pinning = pinning
         self._engine: Engine | None = None
         self._tell: Tell = lambda _level, _text: None
         self._stop: Callable[[], bool] = lambda: False
@@ -78,12 +83,20 @@ class AutoEngine:
             else:
                 self._engine = engine
                 return replace(info, reason=f'the fastest that works: {info.reason}')
-        other = OnnxRuntimeEngine(self._path, self._threads, self._provider)
+        other: Engine = OnnxRuntimeEngine(self._path, self._threads, self._provider)
         try:
             info = other.load()
         except EngineError as err:
             more = f'; and no TensorRT: {why_not}' if why_not else ''
-            raise EngineError(err.backend, err.reason + more) from err
+            if self._provider == 'cuda' or not isinstance(err.__cause__, ImportError):
+                raise EngineError(err.backend, err.reason + more) from err
+            other = OpenVinoEngine(self._path, self._threads, pinning=self._pinning)
+            try:
+                info = other.load()
+            except EngineError as last:
+                text = f'{err.reason}; and no OpenVINO: {last.reason}{more}'
+                raise EngineError(err.backend, text) from last
+            info = replace(info, reason=f'no ONNX Runtime; {info.reason}')
         self._engine = other
         if not why_not:
             return info

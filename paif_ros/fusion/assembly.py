@@ -30,6 +30,7 @@ def pipeline_of(values: Parameters) -> Pipeline:
             engine.threads,
             engine.provider,
             TensorRtOptions.of(engine),
+            pinning=engine.pinning,
         ),
         Registration(registration.mode, calibration),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,20 @@ class WorkerState:
     agc: AgcRange | None = None
     agreement: float | None = None
     progress: str = ''
+
+
+def step_back(nice: int) -> None:
+    """Give this thread, and those that it starts, less of the CPU where others want it too.
+
+    The engine's threads are started by whoever loads it, and inherit this. Receiving and pairing
+    are another thread's, and keep their part.
+
+    Args:
+        nice: 0 leaves it as it is, up to 19.
+    """
+    if nice and hasattr(os, 'setpriority'):
+        me = threading.get_native_id()  # Linux counts a thread's priority under its own id
+        os.setpriority(os.PRIO_PROCESS, me, max(nice, os.getpriority(os.PRIO_PROCESS, me)))
 
 
 class Worker:
@@ -170,6 +185,7 @@ class Worker:
         self._pipeline.close()
 
     def _load(self) -> None:
+        step_back(self._parameters().engine.nice)
         try:
             self.engine = self._pipeline.load(self._tell, lambda: self._mailbox.closed)
         except PaifError as err:
