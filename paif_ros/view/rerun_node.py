@@ -109,7 +109,7 @@ class NodeLogger:
     def _log(self, status: NodeStatus) -> None:
         values = status.values
         self._logger.scalars('latency', _picked(values, STAGES, 'latency.{}.p50_ms'))
-        self._logger.scalars('latency', _picked(values, ('total',), 'latency.{}.p99_ms', ' p99'))
+        self._logger.scalars('latency', _picked(values, ('total',), 'latency.{}.p99_ms', '_p99'))
         self._logger.scalars(
             'rates', _picked(values, ('results', 'visible', 'thermal'), '{}.rate_hz')
         )
