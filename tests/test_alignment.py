@@ -26,7 +26,7 @@ TRUE = np.array([[1.7, 0.05, 40.0], [-0.04, 1.65, 30.0], [8e-5, -5e-5, 1.0]])
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_drawn_scenes_are_aligned_to_a_quarter_pixel(seed: int) -> None:
     homography, size = rig(seed)
-    found = align(moved(drawn(6), homography, size))
+    found = align(moved(drawn(4), homography, size))
     away = errors(found.homography, homography, size)
     assert np.median(away) < 0.25
     assert away.max() < 1.5
@@ -57,7 +57,7 @@ def test_a_low_resolution_camera_with_a_wider_view() -> None:
     homography = np.array([[4.8, 0.1, -70.0], [-0.1, 4.8, -40.0], [0.0, 0.0, 1.0]])
     back = np.linalg.inv(homography)
     pairs = []
-    for visible, thermal in drawn(6):
+    for visible, thermal in drawn(4):
         fine = cv2.warpPerspective(
             thermal, np.diag([4.0, 4.0, 1.0]) @ back, (640, 480), borderMode=cv2.BORDER_REPLICATE
         )
@@ -70,7 +70,7 @@ def test_a_low_resolution_camera_with_a_wider_view() -> None:
 
 def test_strangers_are_refused() -> None:
     """Thermal pictures of other scenes: nothing that could be written."""
-    for pairs in (drawn(6), real()):
+    for pairs in (drawn(4), real()):
         strangers = [
             (visible, pairs[(index + 2) % len(pairs)][1])
             for index, (visible, _) in enumerate(pairs)
@@ -85,18 +85,18 @@ def test_empty_pictures_are_refused() -> None:
     noise = np.random.default_rng(0).integers(85, 95, (240, 320), np.uint8)
     for thermal in (grey, noise):
         with pytest.raises(CalibrationError, match='outlines'):
-            align([(visible, thermal) for visible, _ in drawn(6)])
+            align([(visible, thermal) for visible, _ in drawn(4)])
     with pytest.raises(CalibrationError, match='one or more'):
         align([])
     with pytest.raises(CalibrationError, match='one size'):
-        align([drawn(6)[0], (drawn(6)[1][0], grey)])
+        align([drawn(4)[0], (drawn(4)[1][0], grey)])
 
 
 # --- how well edges agree
 
 
 def test_edges_agree_only_where_registered() -> None:
-    for pairs in (real(), drawn(6)):
+    for pairs in (real(), drawn(4)):
         found = [edge_correlation(visible, thermal) for visible, thermal in pairs]
         away = [edge_correlation(v, np.roll(t, (30, 60), (0, 1))) for v, t in pairs]
         values = np.array([found, away], np.float64)
