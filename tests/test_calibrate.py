@@ -45,7 +45,7 @@ def write_folder(folder: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Pa
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six drawn pairs of the rig 1."""
     homography, size = rig(1)
-    return write_folder(tmp_path_factory.mktemp('folder'), moved(drawn(6), homography, size))
+    return write_folder(tmp_path_factory.mktemp('folder'), moved(drawn(4), homography, size))
 
 
 def test_calibrate_then_check(
@@ -56,7 +56,7 @@ def test_calibrate_then_check(
     assert 'NOT REGISTERED' in capsys.readouterr().out
     assert run(calibrate, out, '--folder', folder) == 0
     said = capsys.readouterr().out
-    assert 'edges, 6 pairs: residual median 0.' in said
+    assert 'edges, 4 pairs: residual median 0.' in said
     calibration = load(out)
     homography, size = rig(1)
     assert calibration.thermal_size == size
@@ -101,7 +101,7 @@ def test_a_picture_that_is_there_is_left_alone(
 def test_a_failed_calibration_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    strangers = [(v, drawn(6)[(i + 2) % 6][1]) for i, (v, _) in enumerate(drawn(6))]
+    strangers = [(v, drawn(4)[(i + 2) % 4][1]) for i, (v, _) in enumerate(drawn(4))]
     folder = write_folder(tmp_path / 'pictures', strangers)
     assert run(calibrate, tmp_path / 'rig.yaml', '--folder', folder) == 1
     assert capsys.readouterr().err.startswith('calibrate: calibration')
@@ -192,7 +192,7 @@ def test_extrinsics_with_distortion_register(
     point = ray * (depth - shift[2]) / ray[2] + shift[:, None]
     u, v, _ = distort(point[0] / point[2], point[1] / point[2], visible)
     maps = [side.reshape(384, 480).astype(np.float32) for side in (u, v)]
-    pairs = [(rgb, cv2.remap(warm, *maps, cv2.INTER_LINEAR)) for rgb, warm in drawn(6)]
+    pairs = [(rgb, cv2.remap(warm, *maps, cv2.INTER_LINEAR)) for rgb, warm in drawn(4)]
     folder = write_folder(tmp_path / 'pictures', pairs)
     calibration = Calibration(
         (480, 384), (640, 480), rotation=rows, translation=tuple(shift.tolist()),
