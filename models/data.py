@@ -183,8 +183,7 @@ def to_tensors(pairs: Sequence[LabelledPair], share: float = 0.5) -> Batch:
     """Stack pairs of one size; `share` is that of `models.losses.thermal_weight`."""
     lumas = [cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY).astype(np.uint8) for pair in pairs]
     weights = [
-        thermal_weight(pair.thermal, luma, share)
-        for pair, luma in zip(pairs, lumas, strict=True)
+        thermal_weight(pair.thermal, luma, share) for pair, luma in zip(pairs, lumas, strict=True)
     ]
     return Batch(
         thermal=torch.from_numpy(np.stack([pair.thermal for pair in pairs]))[:, None].float()

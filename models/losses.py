@@ -88,9 +88,9 @@ def thermal_weight(
     """How much of the thermal picture the target of fusion takes.
 
     It is share + (1 - share) (S_thermal - S_luma); the target is weight * thermal +
-    (1 - weight) * luma, a saliency-weighted mean. The paper's own target files are not public; this
-    choice is ours, after Ma et al., "Infrared and visible image fusion based on visual saliency map
-    and weighted least square optimization" (2017), eq. 8, which has a share of 0.5.
+    (1 - weight) * luma, a saliency-weighted mean. The paper's own target files are not public;
+    this choice is ours, after Ma et al., "Infrared and visible image fusion based on visual
+    saliency map and weighted least square optimization" (2017), eq. 8, which has a share of 0.5.
 
     Args:
         thermal: uint8 [H, W].
