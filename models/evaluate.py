@@ -6,6 +6,7 @@
     python -m models.evaluate --weights FILE --data DIR --inputs fused,visible,thermal
     python -m models.evaluate --weights FILE --data DIR --attacks none,pgd5 --pictures FOLDER
     python -m models.evaluate --weights FILE.onnx --data DIR --fusion-metrics
+    python -m models.evaluate --network uaafusion --weights FILE.safetensors --data DIR
     python -m models.evaluate --weights FILE.safetensors --scenes 24 --missing thermal --fill grey
 
 `--data` is a folder laid out {vi,ir,label}/NAME; `--scenes` draws scenes training never sees.
@@ -45,10 +46,17 @@ from models.evaluation.sets import CAMERAS, FILLS, read_sets, spread, without
 from models.evaluation.sheets import Sheets
 from models.fusion_metrics import fusion_table, mean_metrics
 from models.metrics import Scores, scores
+from models.paif import PAIF
+from models.uaafusion.checkpoint import load_uaafusion
+from models.uaafusion.network import UAAFusion
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 from paif_ros.contract import ClassLabel
 from paif_ros.errors import PaifError
 
+KINDS: dict[str, Callable[[Path, str | None], PAIF | UAAFusion]] = {
+    'paif': load_paif,
+    'uaafusion': load_uaafusion,
+}
 SHEETS = 3  # pairs of each set that are drawn
 Run = Callable[[str, Sequence[LabelledPair], Sequence[Attack], 'str | None'], Iterator[Outcome]]
 
@@ -73,7 +81,7 @@ def load(args: argparse.Namespace) -> Subject:
         return Subject(
             exported.classes, lambda _f, pairs, _a, what: exported.outcomes(pairs, what)
         )
-    network = load_paif(args.weights, args.config)
+    network = KINDS[args.network](args.weights, args.config)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(
@@ -178,7 +186,8 @@ def parser_of() -> argparse.ArgumentParser:
     add_version(parser, *TRAINING_LIBRARIES)
     add = parser.add_argument
     add('--weights', type=Path, required=True, help='.safetensors, official .pth, or .onnx')
-    add('--config', help='name in models/configs or a path; ours carry their own')
+    add('--network', choices=sorted(KINDS), default='paif', help='default paif')
+    add('--config', help='name of a configuration or a path; ours carry their own')
     add('--data', type=Path, action='append', default=[], help='may be repeated')
     add('--scenes', type=int, default=0, help='generated scenes of 5 frames each')
     add('--limit', type=int, help='pairs of each set, spread evenly')

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.baselines import baseline
+from models.class_labels import from_objects, to_objects
 from models.fusion import FusionNet
 from models.genotype import Genotype, load_genotype, read_named
 from models.segformer import SegFormer
@@ -74,9 +75,7 @@ class PAIFConfig:
                 'fusion': self.fusion,
                 'colour': self.colour,
                 'pool': self.pool,
-                'classes': [
-                    {'id': c.id, 'name': c.name, 'color': list(c.color)} for c in self.classes
-                ],
+                'classes': to_objects(self.classes),
             }
         )
 
@@ -104,9 +103,7 @@ class PAIFConfig:
                 fusion=str(data.get('fusion', 'paif')),
                 colour=bool(data.get('colour', True)),
                 pool=int(data.get('pool', 1)),
-                classes=tuple(
-                    ClassLabel(c['id'], c['name'], tuple(c['color'])) for c in data['classes']
-                ),
+                classes=from_objects(data['classes']),
             )
         except KeyError as err:
             msg = f'configuration lacks {err.args[0]!r}'

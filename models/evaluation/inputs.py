@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from models.metrics import Scores
-from models.paif import PAIF, rgb_to_ycrcb
+from models.paif import PAIF, rgb_to_ycrcb, stretch_image
+from models.uaafusion.network import UAAFusion
 
 INPUTS = ('fused', 'visible', 'thermal')
 
 
 class OneInput(nn.Module):
-    """A PAIF network whose segmenter sees one camera's picture instead of the fused one.
+    """A network whose segmenter sees one camera's picture instead of the fused one.
 
     Args:
         network: lends its segmenter.
-        camera: 'visible' in its colours, or 'thermal' as grey.
+        camera: 'visible' in its colours, or 'thermal' as grey; UAAFusion's segmenter sees luma.
     """
 
-    def __init__(self, network: PAIF, camera: str) -> None:
+    def __init__(self, network: PAIF | UAAFusion, camera: str) -> None:
         super().__init__()
         if camera not in INPUTS[1:]:
             msg = f'input {camera!r}: choose one of {INPUTS[1:]}'
@@ -28,17 +29,34 @@ class OneInput(nn.Module):
         self.network, self.camera = network, camera
 
     def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the camera's luma [N, 1, H, W] and logits [N, classes, H / 4, W / 4]."""
+        """Return the camera's luma [N, 1, H, W] and logits [N, classes, h, w]."""
         if self.camera == 'visible':
             luma, rgb = rgb_to_ycrcb(visible)[:, :1], visible
         else:
             luma, rgb = thermal[:, :1], thermal[:, :1].expand(-1, 3, -1, -1)
+        if isinstance(self.network, UAAFusion):
+            return luma, self.network.segmenter.logits(luma)
         return luma, self.network.denoise_net(self.network.segmenter_input(rgb))
 
 
-def feed(network: PAIF, name: str) -> nn.Module:
-    """Return the network as it is for 'fused', else its segmenter on one camera."""
-    return network if name == INPUTS[0] else OneInput(network, name)
+class Stretched(nn.Module):
+    """A UAAFusion network that returns its fused luma as its pictures show it: stretched."""
+
+    def __init__(self, network: UAAFusion) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return fused luma [N, 1, H, W] over all of 0..1 and logits [N, classes, H, W]."""
+        fused, logits = self.network(thermal, visible)
+        return stretch_image(fused), logits
+
+
+def feed(network: PAIF | UAAFusion, name: str) -> nn.Module:
+    """Return the network with its fused picture for 'fused', else its segmenter on one camera."""
+    if name != INPUTS[0]:
+        return OneInput(network, name)
+    return Stretched(network) if isinstance(network, UAAFusion) else network
 
 
 def verdicts(found: Mapping[str, Mapping[str, Scores]]) -> list[str]:

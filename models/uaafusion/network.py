@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attribution.integrated import Weights, fusion_weights, one_hot
+from models.class_labels import from_objects, to_objects
 from models.genotype import read_named
 from models.paif import recolour, rgb_to_ycrcb, stretch_image
 from models.uaafusion.segmenter import SSNet
@@ -72,9 +73,7 @@ class UAAFusionConfig:
                 'steps': self.steps,
                 'decoder': self.decoder,
                 'data_step': self.data_step,
-                'classes': [
-                    {'id': c.id, 'name': c.name, 'color': list(c.color)} for c in self.classes
-                ],
+                'classes': to_objects(self.classes),
             }
         )
 
@@ -97,9 +96,7 @@ class UAAFusionConfig:
         try:
             return cls(
                 variant=str(data['variant']),
-                classes=tuple(
-                    ClassLabel(c['id'], c['name'], tuple(c['color'])) for c in data['classes']
-                ),
+                classes=from_objects(data['classes']),
                 channels=int(data['channels']),
                 stages=int(data['stages']),
                 steps=int(data['steps']),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.datasets.pair import Bytes, LabelledPair
+from models.datasets.pair import IGNORE, Bytes, LabelledPair
 
 LEAST_CONTRAST = 0.1
 
@@ -51,7 +51,7 @@ def is_low_contrast(picture: Bytes) -> bool:
     return bool(high <= 0 or (high - low) / high < LEAST_CONTRAST)
 
 
-def cut(pairs: Iterable[LabelledPair], size: int) -> list[Patch]:
+def cut(pairs: Iterable[LabelledPair], size: int, *, labelled: bool = False) -> list[Patch]:
     """Cut pairs into squares that touch and do not overlap; what is left at the edges is lost.
 
     A square is dropped where either picture has low contrast.
@@ -59,6 +59,7 @@ def cut(pairs: Iterable[LabelledPair], size: int) -> list[Patch]:
     Args:
         pairs: registered pairs.
         size: side of a square in pixels.
+        labelled: drop also squares that show nothing but background or unknown pixels.
     """
     patches = []
     for pair in pairs:
@@ -68,6 +69,8 @@ def cut(pairs: Iterable[LabelledPair], size: int) -> list[Patch]:
             for left in range(0, columns - size + 1, size):
                 window = np.s_[top : top + size, left : left + size]
                 patch = Patch(pair.thermal[window], luma[window], pair.label[window])
+                if labelled and not ((patch.label != 0) & (patch.label != IGNORE)).any():
+                    continue
                 if not is_low_contrast(patch.thermal) and not is_low_contrast(patch.luma):
                     patches.append(patch)
     return patches

@@ -63,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     add('--data-step', action='store_true', help='take the data step that the official code loses')
     add('--background', action='store_true', help='learn background; the official code does not')
     add('--logits', action='store_true', help='cross-entropy of logits; official: of scores')
+    add('--segmenter-only', action='store_true', help='a start for joint training (--init)')
+    add('--labelled', action='store_true', help='only patches that show more than background')
     add('--save-every', type=int, default=50, help='steps between checkpoints')
     add('--threads', type=int, default=2, help='threads of torch on a CPU')
     add('--device', default='auto', help='auto, cpu or cuda')
@@ -100,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
             ignored=IGNORE if args.background else Schedule.ignored,
             on_logits=args.logits,
             seed=args.seed,
+            segmenter_only=args.segmenter_only,
         )
         network = initial(args)
         names = [label.name for label in network.config.classes]
@@ -111,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         if not pairs:
             msg = 'no pairs: name some with --data, or draw some with --scenes'
             raise ValueError(msg)
-        patches = cut(pairs, args.patch)
+        patches = cut(pairs, args.patch, labelled=args.labelled)
         print(f'{len(patches)} patches of {args.patch}x{args.patch} from {len(pairs)} pairs')
         args.out.mkdir(parents=True, exist_ok=True)
         device = Workers.from_environment(args.device).device

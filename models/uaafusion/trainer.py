@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from models.attribution.integrated import weights_of
+from models.datasets.pair import IGNORE
 from models.uaafusion.losses import IGNORED, Losses, losses
 from models.uaafusion.network import UAAFusion
 from models.uaafusion.patches import Patch, Patches, stack
@@ -34,6 +36,8 @@ class Schedule:
         on_logits: cross-entropy of logits. The official code takes it of scores in 0..1, where no
             class can win by more than a factor of e.
         seed: of initial weights, order and dropout.
+        segmenter_only: leave the fusion network as it is and train the segmenter on both pictures
+            and their mean: where joint training starts from (`SS_pretrain.pth` of the authors).
     """
 
     epochs: int = 40
@@ -43,6 +47,7 @@ class Schedule:
     ignored: int = IGNORED
     on_logits: bool = False
     seed: int = 0
+    segmenter_only: bool = False
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.halve_every) < 1 or self.rate <= 0:
@@ -68,17 +73,22 @@ def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Loss
         batch: patches.
         schedule: says what the cross-entropy takes.
     """
-    mask, weights = network.weigh(batch.thermal, batch.luma, batch.label)
-    *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
+    if schedule.segmenter_only:
+        fused = (batch.thermal + batch.luma) / 2  # what leads the first stage at work
+        weights = weights_of(torch.zeros_like(fused), torch.zeros_like(fused))  # one half each
+    else:
+        mask, weights = network.weigh(batch.thermal, batch.luma, batch.label)
+        *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
+        fused = last.fused
     segment = network.segmenter.logits if schedule.on_logits else network.segmenter
     return losses(
-        last.fused,
+        fused,
         batch.thermal,
         batch.luma,
         weights=weights,
-        scores=(segment(last.fused), segment(batch.thermal), segment(batch.luma)),
+        scores=(segment(fused), segment(batch.thermal), segment(batch.luma)),
         label=batch.label.where(
-            batch.label != 255, torch.full_like(batch.label, schedule.ignored)
+            batch.label != IGNORE, torch.full_like(batch.label, schedule.ignored)
         ),
         ignored=schedule.ignored,
     )
