@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     add('--background', action='store_true', help='learn background; the official code does not')
     add('--logits', action='store_true', help='cross-entropy of logits; official: of scores')
     add('--segmenter-only', action='store_true', help='a start for joint training (--init)')
+    add('--patches', type=int, help='this many of the patches at most, spread evenly')
     add('--labelled', action='store_true', help='only patches that show more than background')
     add('--save-every', type=int, default=50, help='steps between checkpoints')
     add('--threads', type=int, default=2, help='threads of torch on a CPU')
@@ -115,6 +116,8 @@ def main(argv: list[str] | None = None) -> int:
             msg = 'no pairs: name some with --data, or draw some with --scenes'
             raise ValueError(msg)
         patches = cut(pairs, args.patch, labelled=args.labelled)
+        if args.patches is not None:
+            patches = patches[:: max(1, -(-len(patches) // args.patches))]
         print(f'{len(patches)} patches of {args.patch}x{args.patch} from {len(pairs)} pairs')
         args.out.mkdir(parents=True, exist_ok=True)
         device = Workers.from_environment(args.device).device
