@@ -69,6 +69,9 @@ def test_a_hot_person_is_salient_and_dominates_the_target() -> None:
     assert weight[15, 12] == 1.0
     assert weight.dtype == np.float32
     assert 0.5 <= weight.min() < 0.6
+    led = thermal_weight(thermal, smoke, 0.75)
+    assert led[15, 12] == 1.0
+    assert 0.75 <= led.min() < 0.8
 
 
 def test_equal_pictures_cost_nothing() -> None:
