@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paif_ros.contract import ModelCard
-from paif_ros.errors import EngineError
+from paif_ros.contract import ModelCard, TensorSpec, check_tensors
+from paif_ros.errors import EngineError, EngineMismatch
 from paif_ros.monitoring.notices import Level
 
 U8 = NDArray[np.uint8]
@@ -136,3 +137,69 @@ def check_inputs(backend: str, visible: U8, thermal: U8, size: tuple[int, int]) 
                 f'input {name} is {array.dtype} {list(array.shape)}, '
                 f'this model takes uint8 {list(shape)}; resize it first',
             )
+
+
+def check_one_pair(
+    inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec], size: tuple[int, int]
+) -> None:
+    """Compare a model file's tensors with the contract, and refuse batches of more than one pair.
+
+    Args:
+        inputs: of the file, by name.
+        outputs: of the file, by name.
+        size: (height, width) that its metadata names.
+
+    Raises:
+        EngineMismatch: something differs; it names what.
+    """
+    check_tensors(inputs, outputs, size)
+    for spec in (*inputs.values(), *outputs.values()):
+        if spec.shape[0] not in (1, None):  # the contract allows N, `infer` runs one pair
+            raise EngineMismatch(f'tensor {spec.name} batch size', 1, spec.shape[0])
+
+
+def batch_of_one(visible: U8, thermal: U8) -> dict[str, U8]:
+    """Return one pair as the inputs of a model file, [1, H, W, 3] and [1, H, W], contiguous."""
+    return {
+        'visible': np.ascontiguousarray(visible[None]),
+        'thermal': np.ascontiguousarray(thermal[None]),
+    }
+
+
+def warm_up(engine: Engine, size: tuple[int, int]) -> None:
+    """Run a black pair: the first run allocates, which belongs to loading and not to a frame.
+
+    Args:
+        engine: just loaded; closed where the run fails.
+        size: (height, width) of the model.
+
+    Raises:
+        EngineError: the run failed.
+    """
+    try:
+        engine.infer(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8))
+    except EngineError:
+        engine.close()
+        raise
+
+
+def missing_model(backend: str, path: Path) -> EngineError:
+    """Return the error of a model file that is not there."""
+    return EngineError(
+        backend,
+        f'there is no model file {str(path)!r}; make one with '
+        '`python export/to_onnx.py` or set model_path to another',
+    )
+
+
+def unreadable_model(backend: str, path: Path, err: BaseException) -> EngineError:
+    """Return the error of a model file that the library `backend` answers with `err`."""
+    return EngineError(
+        backend,
+        f'can not load {str(path)!r}: {first_line(err)}; copy the file again or export it again',
+    )
+
+
+def first_line(err: BaseException) -> str:
+    """Return the first line of what an error says, or its type's name where it says nothing."""
+    return (str(err).strip() or type(err).__name__).splitlines()[0]

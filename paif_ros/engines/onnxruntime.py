@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from paif_ros.contract import CONFIDENCE, OUTPUTS, ModelCard, TensorSpec, check_tensors
-from paif_ros.engines.base import U8, EngineInfo, Prediction, check_inputs
-from paif_ros.errors import EngineError, EngineMismatch
+from paif_ros.contract import CONFIDENCE, OUTPUTS, ModelCard, TensorSpec
+from paif_ros.engines.base import (
+    U8,
+    EngineInfo,
+    Prediction,
+    batch_of_one,
+    check_inputs,
+    check_one_pair,
+    first_line,
+    missing_model,
+    unreadable_model,
+    warm_up,
+)
+from paif_ros.errors import EngineError
 
 BACKEND = 'onnxruntime'
 CPU = 'CPUExecutionProvider'
@@ -47,10 +56,7 @@ class OnnxRuntimeEngine:
         session = self._open(ort, providers)
         card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
         inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
-        check_tensors(inputs, outputs, card.input_size)
-        for spec in (*inputs.values(), *outputs.values()):
-            if spec.shape[0] not in (1, None):  # the contract allows N, `infer` runs one pair
-                raise EngineMismatch(f'tensor {spec.name} batch size', 1, spec.shape[0])
+        check_one_pair(inputs, outputs, card.input_size)
         used = str(session.get_providers()[0])
         if used != providers[0]:
             reason = f'{providers[0]} failed to start (see its message above), so {used}'
@@ -61,12 +67,7 @@ class OnnxRuntimeEngine:
         self._run_options.log_severity_level = 4  # what goes wrong in a run is raised, not printed
         self._size = card.input_size
         self._outputs = (*OUTPUTS, CONFIDENCE) if CONFIDENCE in outputs else OUTPUTS
-        try:
-            # The first run allocates and picks kernels: it belongs to loading, not to a frame.
-            self.infer(np.zeros((*self._size, 3), np.uint8), np.zeros(self._size, np.uint8))
-        except EngineError:
-            self.close()
-            raise
+        warm_up(self, self._size)
         return EngineInfo(BACKEND, used, reason, card, card.precision)
 
     def infer(self, visible: U8, thermal: U8) -> Prediction:
@@ -78,14 +79,11 @@ class OnnxRuntimeEngine:
         if self._session is None:
             raise EngineError(BACKEND, 'infer was called without a loaded model; call load first')
         check_inputs(BACKEND, visible, thermal, self._size)
-        feeds = {
-            'visible': np.ascontiguousarray(visible[None]),
-            'thermal': np.ascontiguousarray(thermal[None]),
-        }
+        feeds = batch_of_one(visible, thermal)
         try:
             found = self._session.run(self._outputs, feeds, self._run_options)
         except Exception as err:  # its exceptions share no base class but this one
-            raise EngineError(BACKEND, f'inference failed: {_first_line(err)}') from err
+            raise EngineError(BACKEND, f'inference failed: {first_line(err)}') from err
         return Prediction(*(output[0] for output in found))  # in the order of its fields
 
     def close(self) -> None:
@@ -109,11 +107,7 @@ class OnnxRuntimeEngine:
 
     def _open(self, ort: Any, providers: list[str]) -> Any:
         if not self._path.is_file():
-            raise EngineError(
-                BACKEND,
-                f'there is no model file {str(self._path)!r}; make one with '
-                '`python export/to_onnx.py` or set model_path to another',
-            )
+            raise missing_model(BACKEND, self._path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -123,11 +117,7 @@ class OnnxRuntimeEngine:
         try:
             return ort.InferenceSession(str(self._path), options, providers=providers)
         except Exception as err:  # its exceptions share no base class but this one
-            raise EngineError(
-                BACKEND,
-                f'can not load {str(self._path)!r}: {_first_line(err)}; '
-                'copy the file again or export it again',
-            ) from err
+            raise unreadable_model(BACKEND, self._path, err) from err
 
 
 def _import() -> Any:
@@ -136,7 +126,7 @@ def _import() -> Any:
     except (ImportError, OSError) as err:
         raise EngineError(
             BACKEND,
-            f'onnxruntime can not be imported ({_first_line(err)}); '
+            f'onnxruntime can not be imported ({first_line(err)}); '
             'install it with `pip install "onnxruntime>=1.23"`',
         ) from err
     return onnxruntime
@@ -151,7 +141,3 @@ def _specs(nodes: list[Any]) -> dict[str, TensorSpec]:
         )
         for node in nodes
     }
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip() or type(err).__name__).splitlines()[0]

@@ -9,11 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from paif_ros.contract import CONFIDENCE, OUTPUTS, TensorSpec, check_tensors
-from paif_ros.engines.base import U8, EngineInfo, Prediction, check_inputs
-from paif_ros.errors import EngineError, EngineMismatch
+from paif_ros.contract import CONFIDENCE, OUTPUTS, TensorSpec
+from paif_ros.engines.base import (
+    U8,
+    EngineInfo,
+    Prediction,
+    batch_of_one,
+    check_inputs,
+    check_one_pair,
+    first_line,
+    missing_model,
+    unreadable_model,
+    warm_up,
+)
+from paif_ros.errors import EngineError
 from paif_ros.tensorrt import onnx_file
 
 BACKEND = 'openvino'
@@ -49,21 +58,15 @@ class OpenVinoEngine:
         try:
             data = self._path.read_bytes()
         except OSError as err:
-            raise EngineError(
-                BACKEND,
-                f'there is no model file {str(self._path)!r}; make one with '
-                '`python export/to_onnx.py` or set model_path to another',
-            ) from err
+            raise missing_model(BACKEND, self._path) from err
         card = onnx_file.read(data).card()
+        core = openvino.Core()
         try:
-            model = openvino.Core().read_model(data)
+            model = core.read_model(data)
         except Exception as err:  # its exceptions share no base class but this one
-            raise self._unreadable(err) from err
+            raise unreadable_model(BACKEND, self._path, err) from err
         inputs, outputs = _specs(model.inputs), _specs(model.outputs)
-        check_tensors(inputs, outputs, card.input_size)
-        for spec in (*inputs.values(), *outputs.values()):
-            if spec.shape[0] not in (1, None):  # the contract allows N, `infer` runs one pair
-                raise EngineMismatch(f'tensor {spec.name} batch size', 1, spec.shape[0])
+        check_one_pair(inputs, outputs, card.input_size)
         settings: dict[str, Any] = {
             'PERFORMANCE_HINT': 'LATENCY',
             'INFERENCE_PRECISION_HINT': 'f32',
@@ -73,11 +76,11 @@ class OpenVinoEngine:
         if self._threads:
             settings['INFERENCE_NUM_THREADS'] = self._threads
         try:
-            compiled = openvino.Core().compile_model(model, 'CPU', settings)
+            compiled = core.compile_model(model, 'CPU', settings)
             precision = compiled.get_property('INFERENCE_PRECISION_HINT').to_string()
             threads = compiled.get_property('INFERENCE_NUM_THREADS')
         except Exception as err:  # its exceptions share no base class but this one
-            raise self._unreadable(err) from err
+            raise unreadable_model(BACKEND, self._path, err) from err
         if precision != 'f32':
             raise EngineError(
                 BACKEND,
@@ -87,12 +90,7 @@ class OpenVinoEngine:
         self._request = compiled.create_infer_request()
         self._size = card.input_size
         self._outputs = (*OUTPUTS, CONFIDENCE) if CONFIDENCE in outputs else OUTPUTS
-        try:
-            # The first run allocates: it belongs to loading, not to a frame.
-            self.infer(np.zeros((*self._size, 3), np.uint8), np.zeros(self._size, np.uint8))
-        except EngineError:
-            self.close()
-            raise
+        warm_up(self, self._size)
         reason = f'openvino {openvino.__version__.split("-")[0]}, {precision}, {threads} threads'
         return EngineInfo(BACKEND, 'CPU', reason, card, card.precision)
 
@@ -105,28 +103,18 @@ class OpenVinoEngine:
         if self._request is None:
             raise EngineError(BACKEND, 'infer was called without a loaded model; call load first')
         check_inputs(BACKEND, visible, thermal, self._size)
-        feeds = {
-            'visible': np.ascontiguousarray(visible[None]),
-            'thermal': np.ascontiguousarray(thermal[None]),
-        }
+        feeds = batch_of_one(visible, thermal)
         try:
             self._request.infer(feeds, share_inputs=True)
             # Copies: the request writes its next answer to the same memory.
             found = [self._request.get_tensor(name).data[0].copy() for name in self._outputs]
         except Exception as err:  # its exceptions share no base class but this one
-            raise EngineError(BACKEND, f'inference failed: {_first_line(err)}') from err
+            raise EngineError(BACKEND, f'inference failed: {first_line(err)}') from err
         return Prediction(*found)  # in the order of its fields
 
     def close(self) -> None:
         """Free the compiled model."""
         self._request = None
-
-    def _unreadable(self, err: BaseException) -> EngineError:
-        return EngineError(
-            BACKEND,
-            f'can not load {str(self._path)!r}: {_first_line(err)}; '
-            'copy the file again or export it again',
-        )
 
 
 def _import() -> Any:
@@ -135,7 +123,7 @@ def _import() -> Any:
     except (ImportError, OSError) as err:
         raise EngineError(
             BACKEND,
-            f'openvino can not be imported ({_first_line(err)}); '
+            f'openvino can not be imported ({first_line(err)}); '
             'install it with `pip install openvino`',
         ) from err
     return openvino
@@ -148,7 +136,3 @@ def _specs(ports: Any) -> dict[str, TensorSpec]:
         shape = tuple(side.get_length() if side.is_static else None for side in port.partial_shape)
         found[name] = TensorSpec(name, DTYPES.get(kind, kind), shape)
     return found
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip() or type(err).__name__).splitlines()[0]
