@@ -141,15 +141,19 @@ def peak_mib() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM')) / 1024
 
 
+def log_of(way: str, folder: Path) -> Path:
+    """Return the file of a worker: a line of processor seconds and peak MiB for each frame."""
+    return folder / f'{way.replace("/", "_").replace(":", "_")}.txt'
+
+
 def run_worker(way: str, args: argparse.Namespace) -> None:
-    """Compute frames on demand, as `serve` does, with processor time and memory on stderr."""
+    """Compute frames on demand, as `serve` does, with processor time and memory in a file."""
     if way == 'eager':
         frame = build('official', args.weights, args.exported, SIZE, args.threads)
     else:
         backend, _, model = way.partition(':')
         frame = frame_of(backend, Path(model), args.threads)
-    name = way.replace('/', '_').replace(':', '_')
-    log = args.folder / f'{name}.txt'
+    log = log_of(way, args.folder)
 
     def counted() -> object:
         start = time.process_time()
@@ -170,8 +174,7 @@ def rows_of(ways: list[str], args: argparse.Namespace, folder: Path) -> list[Row
     rows = []
     for way in ways:
         spent = np.array(seconds[way])
-        name = way.replace('/', '_').replace(':', '_')
-        cpu, peak = np.loadtxt(folder / f'{name}.txt', ndmin=2)[1:].T  # the first is a warm-up
+        cpu, peak = np.loadtxt(log_of(way, folder), ndmin=2)[1:].T  # the first is a warm-up
         backend, _, model = way.partition(':')
         rows.append(
             Row(

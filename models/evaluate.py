@@ -34,8 +34,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.networks import NETWORKS
 from models.attacks import Attack, parse_attack
-from models.checkpoint import CheckpointError, load_paif, sha256
+from models.checkpoint import CheckpointError, sha256
 from models.datasets.pair import LabelledPair
 from models.evaluation.exported import Exported
 from models.evaluation.fused import losses, metrics
@@ -46,17 +47,11 @@ from models.evaluation.sets import CAMERAS, FILLS, read_sets, spread, without
 from models.evaluation.sheets import Sheets
 from models.fusion_metrics import fusion_table, mean_metrics
 from models.metrics import Scores, scores
-from models.paif import PAIF
-from models.uaafusion.checkpoint import load_uaafusion
-from models.uaafusion.network import UAAFusion
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 from paif_ros.contract import ClassLabel
 from paif_ros.errors import PaifError
 
-KINDS: dict[str, Callable[[Path, str | None], PAIF | UAAFusion]] = {
-    'paif': load_paif,
-    'uaafusion': load_uaafusion,
-}
+KINDS = ('paif', 'uaafusion')
 SHEETS = 3  # pairs of each set that are drawn
 Run = Callable[[str, Sequence[LabelledPair], Sequence[Attack], 'str | None'], Iterator[Outcome]]
 
@@ -81,7 +76,7 @@ def load(args: argparse.Namespace) -> Subject:
         return Subject(
             exported.classes, lambda _f, pairs, _a, what: exported.outcomes(pairs, what)
         )
-    network = KINDS[args.network](args.weights, args.config)
+    network = NETWORKS[args.network].load(args.weights, args.config)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(
@@ -186,7 +181,7 @@ def parser_of() -> argparse.ArgumentParser:
     add_version(parser, *TRAINING_LIBRARIES)
     add = parser.add_argument
     add('--weights', type=Path, required=True, help='.safetensors, official .pth, or .onnx')
-    add('--network', choices=sorted(KINDS), default='paif', help='default paif')
+    add('--network', choices=KINDS, default='paif', help='default paif')
     add('--config', help='name of a configuration or a path; ours carry their own')
     add('--data', type=Path, action='append', default=[], help='may be repeated')
     add('--scenes', type=int, default=0, help='generated scenes of 5 frames each')

@@ -43,7 +43,7 @@ def write_folder(folder: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Pa
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six drawn pairs of the rig 1."""
+    """Four drawn pairs of the rig 1."""
     homography, size = rig(1)
     return write_folder(tmp_path_factory.mktemp('folder'), moved(drawn(4), homography, size))
 

@@ -18,12 +18,15 @@ from models.data import LabelledPair, read_folder
 from models.evaluate import main, swept
 from models.evaluation.exported import Exported
 from models.evaluation.fused import metrics, saved
-from models.evaluation.inputs import OneInput, verdicts
+from models.evaluation.inputs import OneInput, feed, verdicts
 from models.evaluation.masks import Outcome, Tensors, attacked_scores, confusions, outcomes
 from models.evaluation.sets import by_time, spread
 from models.evaluation.sheets import CAPTION, draw
-from models.metrics import scores
-from models.paif import PAIF, load_config
+from models.metrics import confusion, scores
+from models.paif import PAIF, load_config, stretch_image
+from models.uaafusion.checkpoint import save_uaafusion
+from models.uaafusion.network import UAAFusion
+from models.uaafusion.network import load_config as load_uaafusion_config
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (48, 64)
@@ -321,3 +324,25 @@ def test_bad_arguments_end_with_2_and_say_why(
         code = ended.code
     assert code == 2
     assert says in capsys.readouterr().err
+
+
+def test_uaafusion_is_scored_by_the_same_table(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    small = load_uaafusion_config('small')
+    network = UAAFusion(replace(small, channels=4, stages=2, steps=1, decoder=8)).eval()
+    save_uaafusion(tmp_path / 'tiny.safetensors', network)
+    given = ['--network', 'uaafusion', '--weights', str(tmp_path / 'tiny.safetensors')]
+    given += ['--data', str(folder), '--inputs', 'fused,visible,thermal', '--threads', '1']
+    assert main([*given, '--json', str(tmp_path / 'o.json')]) == 0
+    found = json.loads((tmp_path / 'o.json').read_text())['inputs']
+    label = np.stack([pair.label for pair in read_folder(folder, 4)])
+    tensors = Tensors.of(read_folder(folder, 4))
+    with torch.no_grad():
+        fused, logits = network(tensors.thermal, tensors.visible)
+        shown, _ = feed(network, 'fused')(tensors.thermal, tensors.visible)
+        alone = network.segmenter.logits(tensors.thermal)
+    assert torch.equal(shown, stretch_image(fused))
+    for name, by in (('fused', logits), ('thermal', alone)):
+        mask = by.argmax(1).numpy().astype(np.uint8)
+        expected = scores(confusion(label, mask, 4)).miou
+        assert found[name]['attacks']['none']['miou'] == pytest.approx(expected, abs=1e-3)

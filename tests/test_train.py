@@ -166,6 +166,19 @@ def test_a_pooled_segmenter_learns_at_its_own_scale(
     assert logits.shape[2:] == ((16, 16) if stage.kind == 'segment' else (8, 8))
 
 
+def test_a_recipe_leads_the_fusion_target_to_the_thermal_picture(
+    tmp_path: Path, pairs: list[LabelledPair]
+) -> None:
+    weights = []
+    for share in (0.5, 0.75):
+        recipe = replace(RECIPE, thermal=share)
+        trainer = Trainer(tiny(), recipe, {'pairs': pairs}, tmp_path, ALONE)
+        weights.append(next(iter(trainer._batches(STAGES[0], Position(0, 0), 0))).weight)
+    assert torch.allclose(weights[1], 0.75 + (weights[0] - 0.5) / 2, atol=1e-6)
+    with pytest.raises(ValueError, match=r'thermal share 0.4 .*0.5 to 1'):
+        replace(RECIPE, thermal=0.4)
+
+
 def test_the_segmenter_can_learn_on_what_fusion_makes(
     tmp_path: Path, pairs: list[LabelledPair]
 ) -> None:

@@ -19,8 +19,8 @@ from models.uaafusion import train
 from models.uaafusion.checkpoint import load_uaafusion, save_uaafusion
 from models.uaafusion.losses import gradient, losses, score_loss
 from models.uaafusion.network import UAAFusion, UAAFusionConfig, load_config
-from models.uaafusion.patches import cut, is_low_contrast
-from models.uaafusion.trainer import Schedule, Trainer
+from models.uaafusion.patches import cut, is_low_contrast, stack
+from models.uaafusion.trainer import Schedule, Trainer, batch_losses
 
 COPY = Path(__file__).parent / 'data' / 'parity' / 'uaafusion_seed0.npz'
 SHARED = Path(__file__).resolve().parents[2] / 'shared' / 'parity' / 'uaafusion_seed0.npz'
@@ -181,6 +181,10 @@ def test_patches_touch_and_show_something() -> None:
     assert len(patches) == 2 * 3
     assert all(p.thermal.shape == p.luma.shape == p.label.shape == (64, 64) for p in patches)
     assert len(cut([pair((130, 200), flat_left=True)], 64)) == 2 * 2
+    empty = pair((64, 64), top=1)  # background, and some pixels that nobody labelled
+    assert len(cut([empty], 64)) == 1
+    assert cut([empty], 64, labelled=True) == []
+    assert len(cut([pair((130, 200))], 64, labelled=True)) == 2 * 3
     assert is_low_contrast(np.zeros((8, 8), np.uint8))
     levels = np.full((10, 10), 200, np.uint8)
     levels[:2] = 181  # a tenth less, just too little
@@ -221,6 +225,16 @@ def test_training_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) ->
     assert float(rows[1].split(',')[2]) == pytest.approx(found[-1], abs=1e-5)
     with pytest.raises(ValueError, match='another schedule'):
         trainer('stopped', replace(schedule, rate=1e-3)).run()
+
+
+def test_the_segmenter_alone_leaves_fusion_as_it_is() -> None:
+    batch = stack(cut([pair((32, 64), top=2)], 32))
+    network = UAAFusion(small()).train()
+    batch_losses(network, batch, Schedule(segmenter_only=True)).total.backward()
+    assert all(p.grad is None for p in network.fusion.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in network.segmenter.parameters())
+    batch_losses(network, batch, Schedule()).total.backward()
+    assert any(p.grad is not None and p.grad.any() for p in network.fusion.parameters())
 
 
 def test_train_command_names_what_is_missing(
