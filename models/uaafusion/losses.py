@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,17 +23,20 @@ def gradient(x: Tensor) -> Tensor:
     return F.conv2d(x, kernels, padding=1).abs().sum(1, keepdim=True)
 
 
-def score_loss(scores: Tensor, label: Tensor, ignored: int = IGNORED) -> Tensor:
+def score_loss(
+    scores: Tensor, label: Tensor, ignored: int = IGNORED, class_weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of the segmenter's scores, which are taken as if they were logits (official).
 
     Args:
         scores: [N, classes, H, W] in 0..1, after the sigmoid.
         label: int64 [N, H, W].
         ignored: label that counts nothing; where all are, the loss is 0.
+        class_weights: [classes]; None for equal ones (official).
     """
     if not (label != ignored).any():  # a mean over nothing would be NaN
         return scores.sum() * 0
-    return F.cross_entropy(scores, label, ignore_index=ignored)
+    return F.cross_entropy(scores, label, class_weights, ignore_index=ignored)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def losses(
     scores: tuple[Tensor, Tensor, Tensor],
     label: Tensor,
     ignored: int = IGNORED,
+    class_weights: Sequence[float] = (),
 ) -> Losses:
     """Compute all losses of a batch; pictures are [N, 1, H, W] in 0..1.
 
@@ -82,9 +87,11 @@ def losses(
         scores: of the fused, thermal and visible picture, [N, classes, H, W] each.
         label: int64 [N, H, W].
         ignored: label that no cross-entropy counts.
+        class_weights: of the cross-entropy, one for each class; none for equal ones (official).
     """
+    of_classes = fused.new_tensor(class_weights) if class_weights else None
     edges = torch.maximum(gradient(thermal), gradient(luma))
-    parts = [score_loss(found, label, ignored) for found in scores]
+    parts = [score_loss(found, label, ignored, of_classes) for found in scores]
     return Losses(
         # The weights stand inside the square, as in the official code.
         thermal=(weights.thermal * (thermal - fused)).square().mean(),

@@ -44,6 +44,7 @@ class UAAFusionConfig:
         steps: points on the path of the attribution weights.
         decoder: width of the segmenter's decoder; 256 in the paper.
         data_step: whether the data step is taken; the official code loses it.
+        multiplier: of the channels of the segmenter's feature extractor; 1 in the paper.
     """
 
     variant: str
@@ -53,6 +54,7 @@ class UAAFusionConfig:
     steps: int = 5
     decoder: int = 256
     data_step: bool = False
+    multiplier: float = 1.0
 
     def __post_init__(self) -> None:
         if min(self.channels, self.stages, self.steps, self.decoder) < 1 or self.channels % 2:
@@ -60,6 +62,9 @@ class UAAFusionConfig:
                 f'channels {self.channels}, stages {self.stages}, steps {self.steps}, decoder '
                 f'{self.decoder}: all at least 1, channels even'
             )
+            raise ValueError(msg)
+        if not 0.1 <= self.multiplier <= 4:
+            msg = f'multiplier {self.multiplier} of segmenter channels: 0.1 to 4, 1 is official'
             raise ValueError(msg)
 
     def to_json(self) -> str:
@@ -73,13 +78,14 @@ class UAAFusionConfig:
                 'steps': self.steps,
                 'decoder': self.decoder,
                 'data_step': self.data_step,
+                'multiplier': self.multiplier,
                 'classes': to_objects(self.classes),
             }
         )
 
     def architecture(self) -> str:
         """Return what is to know of the network's shape beside its name, as JSON text."""
-        shape = ('channels', 'stages', 'steps', 'decoder', 'data_step')
+        shape = ('channels', 'stages', 'steps', 'decoder', 'data_step', 'multiplier')
         return json.dumps({key: getattr(self, key) for key in shape})
 
     @classmethod
@@ -102,6 +108,7 @@ class UAAFusionConfig:
                 steps=int(data['steps']),
                 decoder=int(data['decoder']),
                 data_step=bool(data['data_step']),
+                multiplier=float(data.get('multiplier', 1.0)),  # absent from older weights
             )
         except KeyError as err:
             msg = f'configuration lacks {err.args[0]!r}'
@@ -256,7 +263,7 @@ class UAAFusion(nn.Module):
         super().__init__()
         self.config = config
         self.fusion = UnfoldingFusion(config.channels, config.stages)
-        self.segmenter = SSNet(len(config.classes), config.decoder)
+        self.segmenter = SSNet(len(config.classes), config.decoder, config.multiplier)
 
     def stages(
         self, thermal: Tensor, luma: Tensor, mask: Tensor, weights: Weights | None = None

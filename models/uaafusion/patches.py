@@ -1,4 +1,4 @@
-"""The patches that UAAFusion trains on: squares of both pictures with enough contrast."""
+"""What UAAFusion trains on: squares of both pictures, cut once (official) or drawn at random."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.data import Augmentation, augment
 from models.datasets.pair import IGNORE, Bytes, LabelledPair
 
 LEAST_CONTRAST = 0.1
@@ -45,6 +46,35 @@ class Patches:
     label: Tensor
 
 
+def luma_of(visible: Bytes) -> Bytes:
+    """Return the luma uint8 [H, W] of a picture, uint8 [H, W, 3] RGB."""
+    return np.asarray(cv2.cvtColor(visible, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Random squares, resized, mirrored and varied in tone: one of each pair in every epoch.
+
+    Ours: the official code trains on the same squares in every epoch, which a few hundred pairs
+    are too few for.
+
+    Attributes:
+        pairs: where they are cut from.
+        config: how they vary.
+    """
+
+    pairs: Sequence[LabelledPair]
+    config: Augmentation
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def draw(self, numbers: Sequence[int], rng: np.random.Generator) -> list[Patch]:
+        """Return a crop of each pair whose number is given."""
+        drawn = [augment(self.pairs[i], rng, self.config) for i in numbers]
+        return [Patch(pair.thermal, luma_of(pair.visible), pair.label) for pair in drawn]
+
+
 def is_low_contrast(picture: Bytes) -> bool:
     """Whether the percentiles of a picture, uint8 [H, W], lie so close that it shows nothing."""
     low, high = np.percentile(picture.astype(np.float64) / 255, (10, 90))
@@ -63,7 +93,7 @@ def cut(pairs: Iterable[LabelledPair], size: int, *, labelled: bool = False) -> 
     """
     patches = []
     for pair in pairs:
-        luma = np.asarray(cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY), np.uint8)
+        luma = luma_of(pair.visible)
         rows, columns = pair.label.shape
         for top in range(0, rows - size + 1, size):
             for left in range(0, columns - size + 1, size):

@@ -26,7 +26,9 @@ INVERTED = (
 FIRST = 32  # channels of the first convolution
 LOW = 3  # block whose output, 24 channels at a quarter of the picture, is the low level
 DILATED = 14  # from this block on strides become dilations, so the output stays at 1/16
-LOW_CHANNELS, SHORTCUT = 24, 48
+LOW_CHANNELS, HIGH_CHANNELS = 24, 320
+SHORTCUT = 48  # channels of the low level in the decoder
+DIVISOR = 8  # what a narrowed network's channels are multiples of
 
 
 def resized(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -67,11 +69,23 @@ class InvertedResidual(nn.Module):
         return x + y if self.skip else y
 
 
-def inverted_residuals() -> list[InvertedResidual]:
-    """Return MobileNetV2's 17 blocks at an output stride of 16."""
+def narrowed(channels: int, multiplier: float) -> int:
+    """Return `multiplier` times some channels, a multiple of 8 and no more than a tenth less.
+
+    Source: Sandler et al., section 4 (the multiplier); the rounding is that of its usual code, so
+    that a narrowed network here is as wide as anywhere.
+    """
+    exact = channels * multiplier
+    found = max(DIVISOR, int(exact + DIVISOR / 2) // DIVISOR * DIVISOR)
+    return found if found >= 0.9 * exact else found + DIVISOR
+
+
+def inverted_residuals(multiplier: float) -> list[InvertedResidual]:
+    """Return MobileNetV2's 17 blocks at an output stride of 16, narrowed."""
     blocks: list[InvertedResidual] = []
-    channels = FIRST
-    for expansion, cout, repeats, first_stride in INVERTED:
+    channels = narrowed(FIRST, multiplier)
+    for expansion, full, repeats, first_stride in INVERTED:
+        cout = narrowed(full, multiplier)
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             dilation = 1
@@ -83,17 +97,22 @@ def inverted_residuals() -> list[InvertedResidual]:
 
 
 class MobileNetV2(nn.Module):
-    """The feature extractor: [N, 1, H, W] to features at 1/4 and 1/16."""
+    """The feature extractor: [N, 1, H, W] to features at 1/4 and 1/16.
 
-    def __init__(self) -> None:
+    Args:
+        multiplier: of all channels; 1 in the paper.
+    """
+
+    def __init__(self, multiplier: float = 1.0) -> None:
         super().__init__()
+        wide = narrowed(FIRST, multiplier)
         first = nn.Sequential(
-            nn.Conv2d(1, FIRST, 3, 2, 1, bias=False), nn.BatchNorm2d(FIRST), nn.ReLU6()
+            nn.Conv2d(1, wide, 3, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6()
         )
-        self.features = nn.Sequential(first, *inverted_residuals())
+        self.features = nn.Sequential(first, *inverted_residuals(multiplier))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the low level [N, 24, H / 4, W / 4] and the high one [N, 320, H / 16, W / 16]."""
+        """Return both levels: at full width [N, 24, H / 4, W / 4] and [N, 320, H / 16, W / 16]."""
         low = self.features[: LOW + 1](x)
         return low, self.features[LOW + 1 :](low)
 
@@ -104,17 +123,20 @@ class SSNet(nn.Module):
     Args:
         classes: labels of the mask.
         width: channels of the decoder; 256 in the paper, where it does nine tenths of the work.
+        multiplier: of the feature extractor's channels and of those of its low level in the
+            decoder; 1 in the paper.
     """
 
-    def __init__(self, classes: int, width: int = 256) -> None:
+    def __init__(self, classes: int, width: int = 256, multiplier: float = 1.0) -> None:
         super().__init__()
-        high = INVERTED[-1][1]
-        self.feature_extractor = MobileNetV2()
+        self.feature_extractor = MobileNetV2(multiplier)
+        low, high = narrowed(LOW_CHANNELS, multiplier), narrowed(HIGH_CHANNELS, multiplier)
+        shortcut = narrowed(SHORTCUT, multiplier)
         self.shortcut_conv = nn.Sequential(
-            nn.Conv2d(LOW_CHANNELS, SHORTCUT, 1), nn.BatchNorm2d(SHORTCUT), nn.ReLU()
+            nn.Conv2d(low, shortcut, 1), nn.BatchNorm2d(shortcut), nn.ReLU()
         )
         self.cat_conv = nn.Sequential(
-            nn.Conv2d(high + SHORTCUT, width, 3, padding=1),
+            nn.Conv2d(high + shortcut, width, 3, padding=1),
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Dropout(0.5),

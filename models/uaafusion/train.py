@@ -12,25 +12,29 @@ See docs/uaafusion.md.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from models.checkpoint import CheckpointError, load_into
-from models.data import generate
+from models.data import Augmentation, generate
 from models.datasets.pair import IGNORE, LabelledPair
 from models.datasets.registry import open_dataset
 from models.sources import SCENE_SEED
 from models.uaafusion.checkpoint import load_uaafusion, read_weights, save_uaafusion
 from models.uaafusion.network import UAAFusion, load_config
-from models.uaafusion.patches import cut
+from models.uaafusion.patches import Crops, Patch, cut
 from models.uaafusion.trainer import Schedule, Trainer
 from models.workers import Workers
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 FRAMES = 5  # of each generated scene
+# How random crops vary: less than PAIF's first stages, as in its later ones (`models/recipes`).
+CROPS = Augmentation(scale=(0.6, 1.6), tone=0.15, noise=5.0, tint=0.1, haze=0.12)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,9 +70,52 @@ def parser() -> argparse.ArgumentParser:
     add('--segmenter-only', action='store_true', help='a start for joint training (--init)')
     add('--patches', type=int, help='this many of the patches at most, spread evenly')
     add('--labelled', action='store_true', help='only patches that show more than background')
+    add(
+        '--crops', action='store_true', help='random varied crops in place of patches'
+    )
+    add(
+        '--class-weights',
+        type=parse_weights,
+        default=(),
+        metavar='W0,W1,...',
+        help='of the cross-entropy, one for each class; default equal ones',
+    )
+    add('--frozen-norms', action='store_true', help="keep the segmenter's BatchNorm statistics")
     add('--save-every', type=int, default=50, help='steps between checkpoints')
     add('--threads', type=int, default=2, help='threads of torch on a CPU')
     add('--device', default='auto', help='auto, cpu or cuda')
+    return found
+
+
+def parse_weights(text: str) -> tuple[float, ...]:
+    """Read numbers over 0 with commas between them.
+
+    Raises:
+        argparse.ArgumentTypeError: it reads otherwise.
+    """
+    try:
+        weights = tuple(float(part) for part in text.split(','))
+    except ValueError:
+        weights = ()
+    if not weights or not all(0 < weight < math.inf for weight in weights):
+        msg = f'{text!r}: give a number over 0 for each class, such as 0.4,0.7,1.5,5'
+        raise argparse.ArgumentTypeError(msg)
+    return weights
+
+
+def training_patches(
+    pairs: list[LabelledPair], args: argparse.Namespace
+) -> Sequence[Patch] | Crops:
+    """Return what the command line asks to train on, and say how much it is."""
+    found: Sequence[Patch] | Crops
+    if args.crops:
+        found = Crops(pairs, replace(CROPS, size=(args.patch, args.patch)))
+        print(f'random crops of {args.patch}x{args.patch} from {len(pairs)} pairs')
+        return found
+    found = cut(pairs, args.patch, labelled=args.labelled)
+    if args.patches is not None:
+        found = found[:: max(1, -(-len(found) // args.patches))]
+    print(f'{len(found)} patches of {args.patch}x{args.patch} from {len(pairs)} pairs')
     return found
 
 
@@ -104,6 +151,8 @@ def main(argv: list[str] | None = None) -> int:
             on_logits=args.logits,
             seed=args.seed,
             segmenter_only=args.segmenter_only,
+            class_weights=args.class_weights,
+            frozen_norms=args.frozen_norms,
         )
         network = initial(args)
         names = [label.name for label in network.config.classes]
@@ -115,10 +164,7 @@ def main(argv: list[str] | None = None) -> int:
         if not pairs:
             msg = 'no pairs: name some with --data, or draw some with --scenes'
             raise ValueError(msg)
-        patches = cut(pairs, args.patch, labelled=args.labelled)
-        if args.patches is not None:
-            patches = patches[:: max(1, -(-len(patches) // args.patches))]
-        print(f'{len(patches)} patches of {args.patch}x{args.patch} from {len(pairs)} pairs')
+        patches = training_patches(pairs, args)
         args.out.mkdir(parents=True, exist_ok=True)
         device = Workers.from_environment(args.device).device
         Trainer(network, schedule, patches, out=args.out, device=device).run(args.save_every)

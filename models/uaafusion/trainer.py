@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.attribution.integrated import weights_of
 from models.datasets.pair import IGNORE
 from models.uaafusion.losses import IGNORED, Losses, losses
 from models.uaafusion.network import UAAFusion
-from models.uaafusion.patches import Patch, Patches, stack
+from models.uaafusion.patches import Crops, Patch, Patches, stack
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class Schedule:
         seed: of initial weights, order and dropout.
         segmenter_only: leave the fusion network as it is and train the segmenter on both pictures
             and their mean: where joint training starts from (`SS_pretrain.pth` of the authors).
+            All three go through it as one batch, so that the statistics of its BatchNorms are
+            those it trains with.
+        class_weights: of the cross-entropy, one for each class; none for equal ones (official).
+        frozen_norms: keep the segmenter's BatchNorm statistics. Else, as in the official code,
+            every forward of the attribution moves them, most of them over darkened pictures, and
+            the mask at work, which takes the statistics, differs from the one in training.
     """
 
     epochs: int = 40
@@ -48,6 +54,8 @@ class Schedule:
     on_logits: bool = False
     seed: int = 0
     segmenter_only: bool = False
+    class_weights: tuple[float, ...] = ()
+    frozen_norms: bool = False
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.halve_every) < 1 or self.rate <= 0:
@@ -81,16 +89,22 @@ def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Loss
         *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
         fused = last.fused
     segment = network.segmenter.logits if schedule.on_logits else network.segmenter
+    pictures = fused, batch.thermal, batch.luma
+    if schedule.segmenter_only:
+        scores = segment(torch.cat(pictures)).chunk(len(pictures))
+    else:
+        scores = [segment(picture) for picture in pictures]
     return losses(
         fused,
         batch.thermal,
         batch.luma,
         weights=weights,
-        scores=(segment(fused), segment(batch.thermal), segment(batch.luma)),
+        scores=(scores[0], scores[1], scores[2]),
         label=batch.label.where(
             batch.label != IGNORE, torch.full_like(batch.label, schedule.ignored)
         ),
         ignored=schedule.ignored,
+        class_weights=schedule.class_weights,
     )
 
 
@@ -100,7 +114,7 @@ class Trainer:
     Args:
         network: initial weights; trained in place.
         schedule: what to do.
-        patches: all of them.
+        patches: all of them, or where they are drawn from.
         out: folder of checkpoint and log; it exists.
         device: where to compute.
     """
@@ -109,13 +123,19 @@ class Trainer:
         self,
         network: UAAFusion,
         schedule: Schedule,
-        patches: Sequence[Patch],
+        patches: Sequence[Patch] | Crops,
         *,
         out: Path,
         device: torch.device,
     ) -> None:
         if not patches:
             msg = 'no patches: the pairs are smaller than --patch, or all of low contrast'
+            raise ValueError(msg)
+        classes = len(network.config.classes)
+        if len(schedule.class_weights) not in {0, classes}:
+            msg = (
+                f'{len(schedule.class_weights)} class weights for {classes} classes: one for each'
+            )
             raise ValueError(msg)
         self.network, self.schedule, self.patches = network.to(device), schedule, patches
         self.out, self.device = out, device
@@ -142,6 +162,10 @@ class Trainer:
         bar = tqdm(total=self.schedule.epochs * self.steps, initial=done, unit='step')
         started, found = time.monotonic(), list[list[float]]()
         self.network.train()
+        if self.schedule.frozen_norms:
+            for part in self.network.segmenter.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval()
         while done < bar.total:
             epoch, step = divmod(done, self.steps)
             found.append(self._step(epoch, step))
@@ -159,7 +183,12 @@ class Trainer:
         """Return a batch; each epoch has its own order, which depends on the seed alone."""
         order = np.random.default_rng((self.schedule.seed, epoch)).permutation(len(self.patches))
         size = self.schedule.batch
-        chosen = stack([self.patches[i] for i in order[step * size : (step + 1) * size]])
+        numbers = [int(i) for i in order[step * size : (step + 1) * size]]
+        if isinstance(self.patches, Crops):
+            rng = np.random.default_rng((self.schedule.seed, epoch, step))
+            chosen = stack(self.patches.draw(numbers, rng))
+        else:
+            chosen = stack([self.patches[i] for i in numbers])
         return Patches(*(part.to(self.device) for part in vars(chosen).values()))
 
     def _step(self, epoch: int, step: int) -> list[float]:
