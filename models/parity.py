@@ -13,7 +13,7 @@ import argparse
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from models.attacks import LOSSES, Situation, parse_attack, perturb
 from models.checkpoint import load_into
+from models.crossfuse import parity as crossfuse
 from models.fusion import FusionNet, guide_of
 from models.fusion_metrics import fusion_metrics
 from models.losses import segmentation_loss
@@ -39,6 +40,7 @@ FUSED, MIDDLE, LOGITS, OPERATOR, METRIC = 1e-4, 5e-4, 2e-4, 1e-5, 1e-5
 LOSS, GRADIENT = 1e-5, 1e-3  # the gradient's is a relative L2 norm
 # Rounding flips the sign of a gradient near 0, and a whole step with it: few pixels, little loss.
 SAME_DELTA, OTHER_PIXELS, PGD_LOSS = 1e-6, 1e-3, 1e-4
+RESULTS = ('mid', 'mean', 'out', 'pred', 'onehot')  # first parts of names of what networks gave
 GAINS = {'stem_out.0': 0.6, 'stem_out.1': 0.5, 'stem_1': 1.6, 'stem_2': 1.6, 'patch_embed': 1.0}
 
 
@@ -318,19 +320,30 @@ def compare_pgd(fixture: Fixture, seed: int) -> Iterator[Difference]:
         yield difference(key, loss(found), fixture[key], PGD_LOSS)
 
 
+def complete(fixture: Fixture, found: Iterable[tuple[str, Tensor, float]]) -> Iterator[Difference]:
+    """Compare tensors by their names; a stored result that nothing was compared with has failed."""
+    unseen = {key for key in fixture if key.split('/')[0] in RESULTS}
+    for key, tensor, bound in found:
+        if key in unseen:
+            yield difference(key, tensor, fixture[key], bound)
+            unseen.remove(key)
+    yield from (Difference(f'{key}: not compared', float('inf'), 0.0) for key in sorted(unseen))
+
+
 def compare_uaafusion(fixture: Fixture, seed: int) -> Iterator[Difference]:
     """Compare UAAFusion: fused pictures, attention, memory, attribution maps, weights, losses.
 
     A copy with the weights of the first stage alone is compared that far.
     """
     del seed
-    unseen = {key for key in fixture if key.split('/')[0] in ('mid', 'pred', 'onehot')}
     whole = any(key.startswith('ws/') for key in fixture)
-    for key, found, bound in compared(fixture) if whole else compared_first(fixture):
-        if key in unseen:
-            yield difference(key, found, fixture[key], bound)
-            unseen.remove(key)
-    yield from (Difference(f'{key}: not compared', float('inf'), 0.0) for key in sorted(unseen))
+    yield from complete(fixture, compared(fixture) if whole else compared_first(fixture))
+
+
+def compare_crossfuse(fixture: Fixture, seed: int) -> Iterator[Difference]:
+    """Compare CrossFuse: features, fused and reconstructed pictures, correlations, losses."""
+    del seed
+    yield from complete(fixture, crossfuse.compared(fixture))
 
 
 COMPARISONS: dict[str, Callable[[Fixture, int], Iterator[Difference]]] = {
@@ -340,6 +353,7 @@ COMPARISONS: dict[str, Callable[[Fixture, int], Iterator[Difference]]] = {
     'paif_mit_b3_recipe': compare_mit_b3,
     'paif_ops': compare_operators,
     'paif_pgd': compare_pgd,
+    'crossfuse': compare_crossfuse,
     'crossfuse_topk_metrics': compare_fusion_metrics,
     'uaafusion': compare_uaafusion,
 }

@@ -1,0 +1,1 @@
+"""CrossFuse: fusion by features of low and high frequency, trained across sensors."""
