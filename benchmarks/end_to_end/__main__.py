@@ -1,0 +1,214 @@
+"""The node on a real graph: highest rate, latency and jitter, from camera to result.
+
+    python -m benchmarks.end_to_end --json /tmp/end_to_end.json
+
+In the manner of NVIDIA's ros2_benchmark. A process sends pairs of random pixels over Fast DDS with
+the project's shared-memory profile, the node fuses them in a process of its own, a third process
+notes when the fused picture and the mask arrive. First the highest rate with under 5 % drops is
+searched for, then latency and jitter are measured at fixed rates. `vga` is 640x480 RGB and
+thermal, `720p` and `1080p` are RGB of that size with 640x512 thermal. Other programs on the
+machine cost rate and latency, so its load average is beside each figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.end_to_end.figures import Trial, highest_rate
+from benchmarks.end_to_end.graph import Graph
+from benchmarks.end_to_end.lines import ROOT, GraphError
+from paif_ros.command_line import add_version
+
+NANO = ROOT / 'models' / 'weights' / 'paif_nano.onnx'
+SIZES = ('vga', '720p', '1080p')  # of `cameras.SIZES`, which needs rclpy
+EXAMPLES = """
+examples:
+  python -m benchmarks.end_to_end --json /tmp/end_to_end.json
+  python -m benchmarks.end_to_end --sizes vga --backend openvino
+  python -m benchmarks.end_to_end --sizes 1080p --rates 5,10 --seconds 10 --set engine.threads=1
+exit codes: 0 measured, 1 a process failed, 2 bad arguments
+"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was measured with pictures of one size.
+
+    Attributes:
+        size: one of `SIZES`.
+        engine: backend and provider as the node says.
+        highest: pairs a second with under 5 % drops, None where no rate was kept up.
+        search: the trials of the search.
+        fixed: the trials at fixed rates.
+        peak_mib: peak resident memory of the node.
+    """
+
+    size: str
+    engine: str
+    highest: float | None
+    search: list[Trial]
+    fixed: list[Trial]
+    peak_mib: float
+
+
+def measure(size: str, args: argparse.Namespace) -> Report:
+    """Start a graph and measure one size."""
+    parameters = {'engine.backend': args.backend, **dict(args.set)}
+    with Graph(args.model, size, parameters) as graph:
+
+        def probe(rate: float) -> Trial:
+            print(f'{size}: {rate:g} pairs a second', file=sys.stderr)
+            return graph.run(rate, args.seconds)
+
+        best, search = highest_rate(probe, args.top, args.probes) if args.probes else (None, [])
+        fixed = [probe(rate) for rate in args.rates]
+        said = graph.diagnostics
+        engine = f'{said["engine.backend"]} {said["engine.provider"]}'
+        return Report(size, engine, best, search, fixed, graph.peak_mib)
+
+
+def table(reports: list[Report]) -> str:
+    """Return a Markdown table of the fixed rates and one of the highest ones."""
+    lines = []
+    if any(report.search for report in reports):
+        lines += [
+            '| pair | highest rate | flooded: in | out, fps | CPU ms a result | peak MiB |',
+            '|---|---|---|---|---|---|',
+        ]
+        for report in (each for each in reports if each.search):
+            flood = report.search[0]
+            lowest = min(trial.rate for trial in report.search)
+            best = f'below {lowest:.1f}' if report.highest is None else f'{report.highest:.1f}'
+            lines.append(
+                f'| {report.size} | {best} | {flood.sent_rate:.0f} | {flood.result_rate:.1f} '
+                f'| {flood.node_cpu_ms:.0f} | {report.peak_mib:.0f} |'
+            )
+        lines.append('')
+    lines += [
+        '| pair | fps in | fps out | dropped | latency ms: mean | p50 | p99 | jitter ms: mean '
+        '| max | dropped, by reason | load |',
+        '|---|---|---|---|---|---|---|---|---|---|---|',
+    ]
+    for report in reports:
+        for trial in report.fixed:
+            late, jitter = trial.latency_ms, trial.jitter_ms
+            cells = [f'{late[k]:.0f}' if late else '-' for k in ('mean', 'p50', 'p99')]
+            cells += [f'{jitter[k]:.0f}' if jitter else '-' for k in ('mean', 'max')]
+            why = ', '.join(f'{reason} {count}' for reason, count in trial.drops.items())
+            lines.append(
+                f'| {report.size} | {trial.sent_rate:.1f} | {trial.result_rate:.1f} '
+                f'| {trial.dropped:.0%} | {" | ".join(cells)} | {why} | {trial.load:.1f} |'
+            )
+    return '\n'.join(lines)
+
+
+def setting(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE."""
+    name, equals, value = text.partition('=')
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE, such as engine.threads=1')
+    return name, value
+
+
+def rates_of(text: str) -> list[float]:
+    """Read rates with commas between them."""
+    try:
+        rates = [float(part) for part in text.split(',') if part]
+    except ValueError:
+        rates = [0.0]
+    if any(not 0 < rate <= 1000 for rate in rates):
+        raise argparse.ArgumentTypeError(f'{text!r}: rates are above 0, at most 1000, as in 10,30')
+    return rates
+
+
+def sizes_of(text: str) -> list[str]:
+    """Read names of `SIZES` with commas between them."""
+    names = text.split(',')
+    if wrong := [name for name in names if name not in SIZES]:
+        raise argparse.ArgumentTypeError(f'no size {wrong[0]!r}; there are {", ".join(SIZES)}')
+    return names
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog='benchmarks.end_to_end',
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_version(parser)
+    parser.add_argument('--model', type=Path, default=NANO, help='exported file (paif_nano)')
+    parser.add_argument('--backend', default='auto', help="the node's engine.backend (auto)")
+    parser.add_argument(
+        '--sizes', type=sizes_of, default=list(SIZES), help='of the pictures (vga,720p,1080p)'
+    )
+    parser.add_argument(
+        '--rates', type=rates_of, default=[10.0, 30.0, 60.0], help='fixed rates (10,30,60)'
+    )
+    parser.add_argument('--seconds', type=float, default=3.0, help='of each trial (3)')
+    parser.add_argument(
+        '--probes', type=int, default=6, help='trials of the search, 0 for none (6)'
+    )
+    parser.add_argument('--top', type=float, default=60.0, help='highest rate of the search (60)')
+    parser.add_argument(
+        '--set',
+        type=setting,
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='a parameter of the node',
+    )
+    parser.add_argument('--json', type=Path, metavar='OUT', help='write the figures there too')
+    args = parser.parse_args(argv)
+    if not args.model.is_file():
+        parser.error(f'there is no model file {str(args.model)!r}; export one, or name another')
+    if not 0 < args.seconds <= 600:
+        parser.error(f'--seconds {args.seconds:g}: above 0, at most 600')
+    if not 0 <= args.probes <= 20:
+        parser.error(f'--probes {args.probes}: 0 to 20')
+    if not 0 < args.top <= 1000:
+        parser.error(f'--top {args.top:g}: above 0, at most 1000')
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and write the JSON."""
+    args = arguments(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are ended
+    load = os.getloadavg()
+    try:
+        reports = [measure(size, args) for size in args.sizes]
+    except GraphError as err:
+        print(f'benchmarks.end_to_end: {err}', file=sys.stderr)
+        return 1
+    after = os.getloadavg()
+    print(
+        f'{args.model.stem}, {reports[0].engine}, {os.cpu_count()} cores, {args.seconds:g} s a '
+        f'trial, load {load[0]:.1f} before and {after[0]:.1f} after\n'
+    )
+    print(table(reports))
+    if args.json:
+        facts = {
+            'model': args.model.name,
+            'settings': {'engine.backend': args.backend, **dict(args.set)},
+            'machine': platform.processor() or platform.machine(),
+            'cores': os.cpu_count(),
+            'load_before': load,
+            'load_after': after,
+            'seconds': args.seconds,
+            'reports': [asdict(report) for report in reports],
+        }
+        args.json.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
