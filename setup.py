@@ -50,6 +50,7 @@ setup(
             f'check_registration = {NAME}.check_registration:main',
             f'replay = {NAME}.replay.main:main',
             f'paif-replay = {NAME}.replay.main:main',
+            f'panel = {NAME}.view.panel_node:main',
             f'view = {NAME}.view.__main__:main',
             f'paif-view = {NAME}.view.__main__:main',
             f'report = {NAME}.report.__main__:main',

@@ -21,7 +21,6 @@ from launch.actions import (
     SetEnvironmentVariable,
     TimerAction,
 )
-from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
@@ -32,9 +31,10 @@ from paif_ros import rosbag2
 from paif_ros.fastdds import profile_environment
 from paif_ros.pairs import TOPICS, image_remappings
 from paif_ros.registration.calibration import load
+from paif_ros.ros_packages import check_packages
 
 OUTPUTS = (  # that rviz/fusion.rviz shows
-    *('fused/image', 'fused/camera_info', 'thermal/image'),
+    *('fused/image', 'fused/camera_info', 'thermal/image', 'diagnostics/image'),
     *('segmentation/mask', 'segmentation/color_mask', 'segmentation/overlay'),
 )
 
@@ -100,7 +100,7 @@ def arguments(share: Path) -> list[DeclareLaunchArgument]:
             'rviz',
             default_value='false',
             choices=flag,
-            description='Also start rviz2 with the inputs and outputs side by side.',
+            description='Also start rviz2 with inputs, outputs and diagnostics side by side.',
         ),
         DeclareLaunchArgument(
             'bag',
@@ -164,8 +164,9 @@ def fusion_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         output='screen',
         emulate_tty=sys.stdout.isatty(),  # no colours into a pipe or file
     )
-    # Handlers first: the node may be active sooner than they would be registered.
-    return [*replay(context, node), node]
+    # What can't be started is said before the node is. Handlers first: the node may be active
+    # sooner than they would be registered.
+    return [*replay(context, node), *viewer(context), node]
 
 
 def replay(context: LaunchContext, node: LifecycleNode) -> list[LaunchDescriptionEntity]:
@@ -179,7 +180,7 @@ def replay(context: LaunchContext, node: LifecycleNode) -> list[LaunchDescriptio
     config = Path(get_package_share_directory('paif_ros')) / 'config'
     names = rosbag2.Names(LaunchConfiguration('namespace').perform(context), topics(context))
     play, record = (config / f'rosbag2_{verb}_qos.yaml' for verb in ('play', 'record'))
-    rate = float(LaunchConfiguration('bag_rate').perform(context))
+    rate = LaunchConfiguration('bag_rate').perform(context)
     player = ExecuteProcess(
         cmd=rosbag2.play_command(bag, rosbag2.write_overrides(play, names), names, rate),
         name='rosbag2_play',
@@ -203,6 +204,33 @@ def replay(context: LaunchContext, node: LifecycleNode) -> list[LaunchDescriptio
     ]
 
 
+def viewer(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return rviz, and what draws diagnostics for it; nothing unless `rviz` asks for it."""
+    if LaunchConfiguration('rviz').perform(context) != 'true':
+        return []
+    check_packages(
+        'rviz',
+        ['rviz2'],
+        get_packages_with_prefixes(),
+        debian=['rviz2'],
+        instead='`ros2 run paif_ros view`, which shows the pictures in a browser',
+    )
+    layout = Path(get_package_share_directory('paif_ros')) / 'rviz' / 'fusion.rviz'
+    namespace = LaunchConfiguration('namespace')
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=namespace,
+        arguments=['-d', str(layout)],
+        # The file names absolute topics; these lead them to the namespace and the camera.
+        remappings=[
+            *((f'/fusion/{output}', f'fusion/{output}') for output in OUTPUTS),
+            ('/color/image_raw', LaunchConfiguration('color_topic')),
+        ],
+    )
+    return [Node(package='paif_ros', executable='panel', namespace=namespace), rviz]
+
+
 def registration(path: str) -> dict[str, str]:
     """Return the parameters for a calibration file, by what it holds."""
     mode = load(path).mode  # a wrong file is said before anything starts
@@ -217,23 +245,10 @@ def topics(context: LaunchContext) -> dict[str, str]:
 def generate_launch_description() -> LaunchDescription:
     """Describe the launch."""
     share = Path(get_package_share_directory('paif_ros'))
-    rviz = Node(
-        package='rviz2',
-        executable='rviz2',
-        namespace=LaunchConfiguration('namespace'),
-        arguments=['-d', str(share / 'rviz' / 'fusion.rviz')],
-        # The file names absolute topics; these lead them to the namespace and the camera.
-        remappings=[
-            *((f'/fusion/{output}', f'fusion/{output}') for output in OUTPUTS),
-            ('/color/image_raw', LaunchConfiguration('color_topic')),
-        ],
-        condition=IfCondition(LaunchConfiguration('rviz')),
-    )
     return LaunchDescription(
         [
             *arguments(share),
             *fastdds_profile(share),
             OpaqueFunction(function=fusion_node),
-            rviz,
         ]
     )

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {  # what makes the parser of each command on the 
     'paif-report': 'paif_ros.report.__main__:_parser',
     'paif-view': 'paif_ros.view.__main__:_parser',
     'paif-rerun': 'paif_ros.view.rerun_node:_parser',
+    'panel': 'paif_ros.view.panel_node:_parser',
     'calibrate': 'paif_ros.calibrate:_parser',
     'check_registration': 'paif_ros.check_registration:_parser',
 }

@@ -6,7 +6,7 @@ default; here they get the names that a launch uses, since rosbag2 wants full on
 
 from __future__ import annotations
 
-import os
+import math
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import Any
 
 from paif_ros.errors import ParameterError
 from paif_ros.pairs import image_remappings
+from paif_ros.ros_packages import check_packages
 
 NODE = '/fusion'
 CLOCK_RATE = 100  # Hz of /clock; timers and rates of the node are no finer than that
@@ -88,15 +89,13 @@ def check_installed(installed: Iterable[str], distro: str | None = None) -> None
     Raises:
         ParameterError: it says what to install.
     """
-    missing = sorted(set(PACKAGES) - set(installed))
-    if not missing:
-        return
-    distro = distro or os.environ.get('ROS_DISTRO') or '$ROS_DISTRO'
-    raise ParameterError(
+    check_packages(
         'bag',
-        f'not to be played: {", ".join(missing)} not installed',
-        f'rosbag2: `sudo apt install ros-{distro}-rosbag2 ros-{distro}-rosbag2-storage-mcap`; or '
-        '`ros2 run paif_ros replay BAG`, which needs neither rosbag2 nor a graph',
+        PACKAGES,
+        installed,
+        debian=('rosbag2', 'rosbag2-storage-mcap'),
+        instead='`ros2 run paif_ros replay BAG`, which needs neither rosbag2 nor a graph',
+        distro=distro,
     )
 
 
@@ -137,7 +136,7 @@ def write_overrides(shipped: Path, names: Names) -> Path:
     return Path(file.name)
 
 
-def play_command(bag: Path, qos: Path, names: Names, rate: float = 1.0) -> list[str]:
+def play_command(bag: Path, qos: Path, names: Names, rate: str = '1.0') -> list[str]:
     """Return the player's command: the cameras of the bag alone, with /clock.
 
     What a node has published into the bag stays out: it would come beside what this one publishes.
@@ -146,18 +145,22 @@ def play_command(bag: Path, qos: Path, names: Names, rate: float = 1.0) -> list[
         bag: of `check_bag`.
         qos: of `write_overrides`.
         names: of this launch.
-        rate: 1 is as fast as it was recorded.
+        rate: as the user gave it; 1 is as fast as it was recorded.
 
     Raises:
-        ParameterError: the rate is not above 0.
+        ParameterError: the rate is no number above 0.
     """
-    if not rate > 0:
+    try:
+        times = float(rate)
+    except ValueError:
+        times = math.nan
+    if not 0 < times < math.inf:
         raise ParameterError('bag_rate', rate, 'a number above 0')
     cameras = [topic for _, topic in image_remappings(names.topics)]
     images = [f'{topic}/compressed' for topic in cameras if not topic.endswith('camera_info')]
     topics = [names.full(topic) for topic in (*cameras, *images)]
     return [
-        *('ros2', 'bag', 'play', str(bag), '--clock', str(CLOCK_RATE), '--rate', f'{rate:g}'),
+        *('ros2', 'bag', 'play', str(bag), '--clock', str(CLOCK_RATE), '--rate', f'{times:g}'),
         *('--qos-profile-overrides-path', str(qos), '--topics', *topics, *STATIC),
     ]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,6 @@ from paif_ros.rosbag2 import Names
 ROOT = Path(__file__).resolve().parents[1]
 PLAY = ROOT / 'config' / 'rosbag2_play_qos.yaml'
 RECORD = ROOT / 'config' / 'rosbag2_record_qos.yaml'
-LAUNCH = ROOT / 'launch' / 'fusion.launch.py'
 
 
 def bag(folder: Path) -> Path:
@@ -95,7 +91,7 @@ def test_written_qos_has_the_new_names_and_the_same_policies() -> None:
 
 def test_the_player_has_a_clock_and_plays_the_cameras_alone() -> None:
     names = Names('', {'color_topic': '/cam/image_raw'})
-    command = rosbag2.play_command(Path('/drive'), Path('/q.yaml'), names, 0.5)
+    command = rosbag2.play_command(Path('/drive'), Path('/q.yaml'), names, '0.5')
     start, topics = command[: command.index('--topics')], command[command.index('--topics') + 1 :]
     assert start == [
         *('ros2', 'bag', 'play', '/drive', '--clock', '100', '--rate', '0.5'),
@@ -107,8 +103,8 @@ def test_the_player_has_a_clock_and_plays_the_cameras_alone() -> None:
     assert set(topics) - {'/tf'} <= set(rosbag2.overrides(PLAY, names))
 
 
-@pytest.mark.parametrize('rate', [0.0, -1.0, float('nan')])
-def test_a_rate_is_above_zero(rate: float) -> None:
+@pytest.mark.parametrize('rate', ['0', '-1', 'nan', 'inf', 'fast', ''])
+def test_a_rate_is_a_number_above_zero(rate: str) -> None:
     with pytest.raises(ParameterError, match='bag_rate'):
         rosbag2.play_command(Path('/drive'), Path('/q.yaml'), Names(), rate)
 
@@ -124,49 +120,3 @@ def test_the_recorder_takes_every_output() -> None:
     assert {'/diagnostics', '/front/fusion/segmentation/label_info'} <= set(topics)
     assert not [topic for topic in topics if topic.endswith('/compressed')]
     assert not [topic for topic in topics if topic.startswith(('/color', '/front/color'))]
-
-
-def test_launch_files_send_no_colours_into_a_pipe() -> None:
-    for path in (ROOT / 'launch').glob('*.launch.py'):
-        values = [
-            ast.unparse(node.value)
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.keyword) and node.arg == 'emulate_tty'
-        ]
-        values += [
-            ast.unparse(value)
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Dict)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if isinstance(key, ast.Constant) and key.value == 'emulate_tty'
-        ]
-        assert values == ['sys.stdout.isatty()'], path
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec('launch_ros') is None, reason='needs launch_ros, which PyPI lacks'
-)
-def test_the_player_waits_for_the_node_and_its_end_ends_all(tmp_path: Path) -> None:
-    from launch import LaunchContext
-    from launch.actions import ExecuteProcess, RegisterEventHandler
-
-    spec = importlib.util.spec_from_file_location('fusion_launch', LAUNCH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['fusion_launch'] = module
-    spec.loader.exec_module(module)
-    given = {argument.name: '' for argument in module.arguments(ROOT)}
-    given |= {'bag': str(bag(tmp_path)), 'bag_out': str(tmp_path / 'out'), 'bag_rate': '1.0'}
-    context = LaunchContext()
-    context.launch_configurations.update(given)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, 'get_packages_with_prefixes', lambda: list(rosbag2.PACKAGES))
-        patch.setattr(module, 'get_package_share_directory', lambda _: str(ROOT))
-        node = module.LifecycleNode(package='p', executable='e', name='fusion', namespace='')
-        recorder, active, ended = module.replay(context, node)
-    assert isinstance(recorder, ExecuteProcess)
-    assert isinstance(active, RegisterEventHandler)
-    assert isinstance(ended, RegisterEventHandler)
-    context.launch_configurations['bag'] = ''
-    assert module.replay(context, node) == []

@@ -1,4 +1,4 @@
-"""`paif-view` on a real ROS 2 graph: node and view in processes of their own, HTTP here."""
+"""`paif-view` and `panel` on a real ROS 2 graph: each in a process of its own, as the node is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ import tiny_model
 pytest.importorskip('rclpy', reason='needs ROS 2 (or its wheels) in this Python')
 
 from ros_checks import PERIOD, START, assert_balanced
-from ros_rig import ROOT, Rig, environment, image
+from ros_rig import ROOT, Rig, environment, image, pixels_of
+from sensor_msgs.msg import Image
+
+from paif_ros.view.panel import draw_panel
+from paif_ros.view.panel_node import TOPIC
+from paif_ros.view.status import fusion_statuses
 
 SIZE = (48, 64)
 
@@ -48,9 +53,9 @@ class View:
         return json.loads(body)
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, module: str = 'paif_ros.view') -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, '-m', 'paif_ros.view', *arguments],
+        [sys.executable, '-m', module, *arguments],
         cwd=ROOT,
         env={**environment(), 'PYTHONUNBUFFERED': '1'},
         stdout=subprocess.PIPE,
@@ -74,6 +79,15 @@ def view() -> Iterator[View]:
 
 
 @pytest.fixture
+def panel() -> Iterator[subprocess.Popen[str]]:
+    process = start(module='paif_ros.view.panel_node')
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+@pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor() as pool:
         yield pool
@@ -87,7 +101,11 @@ def smooth_pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_browser_sees_what_the_node_makes(
-    view: View, tiny: Path, pool: ThreadPoolExecutor
+    view: View,
+    panel: subprocess.Popen[str],
+    tiny: Path,
+    pool: ThreadPoolExecutor,
+    tmp_path: Path,
 ) -> None:
     assert 'ssh -L' in view.said
     with Rig(tiny, listen=()) as rig:
@@ -144,6 +162,11 @@ def test_a_browser_sees_what_the_node_makes(
             label.name for label in tiny_model.CLASSES
         ]
         assert status['clients'] == 1
+        check_panel(rig, panel)
+        save = start('--save', str(tmp_path / 'a.png'), module='paif_ros.view.panel_node')
+        rig.until(lambda: save.poll() is not None, 30.0)
+        assert save.communicate()[0] == f'panel: wrote {tmp_path / "a.png"}\n'
+        assert cv2.imread(str(tmp_path / 'a.png')).shape == (480, 640, 3)
         # The view ends at once although a browser looks, and the node does not notice.
         view.process.send_signal(signal.SIGINT)
         assert view.process.wait(10) == 0
@@ -156,6 +179,19 @@ def test_a_browser_sees_what_the_node_makes(
         assert ending.code == 0
         assert 'Traceback' not in ending.text
         assert_balanced(rig)
+
+
+def check_panel(rig: Rig, panel: subprocess.Popen[str]) -> None:
+    """What rviz shows of /diagnostics is one of the node's, drawn as soon as it came."""
+    got: list[Image] = []
+    rig.node.create_subscription(Image, f'/fusion/{TOPIC}', got.append, 1)
+    rig.until(lambda: bool(got))
+    told = [status for message in rig.got['diagnostics'] for status in fusion_statuses(message)]
+    assert any((pixels_of(got[0]) == draw_panel(status, 0.0)).all() for status in told[::-1])
+    panel.send_signal(signal.SIGINT)
+    text, _ = panel.communicate(timeout=10)
+    assert panel.returncode == 0
+    assert text == f'panel: /fusion as pictures on /fusion/{TOPIC}\n'
 
 
 def read_part(answer: http.client.HTTPResponse, boundary: str) -> np.ndarray:
@@ -178,8 +214,9 @@ def test_what_can_not_start_says_what_to_do(view: View) -> None:
     assert taken.returncode == 1
     assert f'port {view.port}' in text
     assert f'paif-view --port {view.port + 1}' in text
-    wrong = start('--node', 'two words')
-    text, _ = wrong.communicate(timeout=30)
-    assert wrong.returncode == 1
-    assert '--node' in text
-    assert 'Traceback' not in text
+    for module in ('paif_ros.view', 'paif_ros.view.panel_node'):
+        wrong = start('--node', 'two words', module=module)
+        text, _ = wrong.communicate(timeout=30)
+        assert wrong.returncode == 1
+        assert '--node' in text
+        assert 'Traceback' not in text

@@ -12,11 +12,13 @@ import yaml
 
 from paif_ros.fusion.outgoing import PICTURES
 from paif_ros.monitoring.statistics import STAGES
+from paif_ros.view.panel_node import TOPIC
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE = '/fusion'
 # Topic -> whether the node offers it reliably. A camera of any kind gets through best effort only.
 OFFERED = {topic.name.replace('~', NODE, 1): True for topic in PICTURES.values()}
+OFFERED |= {f'{NODE}/{TOPIC}': True}
 CAMERAS = {'/color/image_raw': False, '/thermal/image_raw': False}
 LOOKED_AT = {
     '/color/image_raw', '/fusion/thermal/image', '/fusion/fused/image',
@@ -33,8 +35,9 @@ def displays() -> list[dict[str, Any]]:
 
 
 def test_rviz_shows_what_is_published() -> None:
-    assert {display['Topic']['Value'] for display in displays()} == LOOKED_AT
-    assert set(LOOKED_AT) <= set(OFFERED) | set(CAMERAS)
+    shown = {display['Topic']['Value'] for display in displays()}
+    assert shown == {*LOOKED_AT, f'{NODE}/{TOPIC}'}
+    assert shown <= set(OFFERED) | set(CAMERAS)
 
 
 @pytest.mark.parametrize('display', displays(), ids=lambda display: display['Name'])

@@ -28,7 +28,7 @@ class Graph:
     Args:
         node: an rclpy node of ours.
         fusion: full name of the fusion node.
-        color_topic: of the RGB camera; CompressedImage where it ends in /compressed.
+        color_topic: full name of the RGB camera's; CompressedImage where it ends in /compressed.
         gallery: takes the pictures.
         compressed: whether to take the node's /compressed topics, from another computer.
     """
@@ -41,9 +41,8 @@ class Graph:
         self._node = node
         self.fusion = fusion
         self._gallery = gallery
-        color = node.resolve_topic_name(color_topic)
         self._topics = {
-            choice.name: topic_of(choice, fusion, color, compressed) for choice in CHOICES
+            choice.name: topic_of(choice, fusion, color_topic, compressed) for choice in CHOICES
         }
         self._subscriptions: dict[str, Any] = {}
         self._arrivals: dict[str, deque[float]] = {

@@ -71,6 +71,25 @@ def listening(name: str, ros_args: list[str]) -> Iterator[Any]:
         context.try_shutdown()
 
 
+def resolve(node: Any, option: str, name: str) -> str:
+    """Return the full name of a topic or node.
+
+    Args:
+        node: an rclpy node of ours, whose namespace a relative name is in.
+        option: that the name was given with.
+        name: as it was given.
+
+    Raises:
+        StartError: ROS 2 knows no such names.
+    """
+    from rclpy.exceptions import NameValidationException
+
+    try:
+        return str(node.resolve_topic_name(name))
+    except (NameValidationException, RuntimeError, ValueError) as err:
+        raise StartError(option, ' '.join(str(err).split())) from err
+
+
 def spin(node: Any, ended: Callable[[], bool], often: Mapping[float, Callable[[], None]]) -> None:
     """Receive until told to stop.
 

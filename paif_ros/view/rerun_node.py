@@ -16,7 +16,7 @@ from paif_ros.fusion.outgoing import PICTURES
 from paif_ros.images.messages import reader_of, stamp_of
 from paif_ros.monitoring.statistics import STAGES
 from paif_ros.view.classes import ClassesClient
-from paif_ros.view.listening import StartError, listening, spin, stop_event
+from paif_ros.view.listening import StartError, listening, resolve, spin, stop_event
 from paif_ros.view.rerun_logger import VIEWER, RerunLogger, Target
 from paif_ros.view.status import NodeStatus, fusion_statuses
 
@@ -42,7 +42,7 @@ class NodeLogger:
     Args:
         node: an rclpy node of ours.
         fusion: full name of the fusion node.
-        color_topic: of the RGB camera.
+        color_topic: full name of the RGB camera's.
         logger: takes everything.
         rate: pictures of each kind a second at most.
     """
@@ -65,7 +65,7 @@ class NodeLogger:
             name: PICTURES[name].name.replace('~', fusion, 1)
             for name in ('fused', 'thermal', 'mask')
         }
-        topics['rgb'] = node.resolve_topic_name(color_topic)
+        topics['rgb'] = color_topic
         profile = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         for name, topic in topics.items():
             node.create_subscription(Image, topic, partial(self._take, name), profile)
@@ -186,8 +186,9 @@ def _run(args: argparse.Namespace, ros_args: list[str], stop: threading.Event) -
     logger = RerunLogger(target)
     try:
         with listening('paif_rerun', ros_args) as node:
-            fusion = node.resolve_topic_name(args.node)
-            logged = NodeLogger(node, fusion, args.color_topic, logger, args.rate)
+            fusion = resolve(node, '--node', args.node)
+            color = resolve(node, '--color-topic', args.color_topic)
+            logged = NodeLogger(node, fusion, color, logger, args.rate)
             print(f'paif-rerun: logging {fusion} to {args.save or args.connect}', flush=True)
             spin(node, stop.is_set, {LOOK_SECONDS: logged.look})
             return logged.pictures

@@ -10,7 +10,7 @@ from typing import Any
 
 from paif_ros.view.gallery import Gallery, Look
 from paif_ros.view.graph import LOOK_SECONDS, Graph
-from paif_ros.view.listening import StartError, listening, spin
+from paif_ros.view.listening import StartError, listening, resolve, spin
 from paif_ros.view.pictures import CHOICES, read
 from paif_ros.view.server import ViewServer
 
@@ -38,13 +38,9 @@ def serve(args: argparse.Namespace, ros_args: list[str], stop: threading.Event) 
 
 
 def _graph(args: argparse.Namespace, node: Any, gallery: Gallery) -> Graph:
-    from rclpy.exceptions import NameValidationException
-
-    try:
-        fusion = node.resolve_topic_name(args.node)
-        return Graph(node, fusion, args.color_topic, gallery, compressed=args.compressed)
-    except (NameValidationException, RuntimeError, ValueError) as err:
-        raise StartError('--node, --color-topic', ' '.join(str(err).split())) from err
+    fusion = resolve(node, '--node', args.node)
+    color = resolve(node, '--color-topic', args.color_topic)
+    return Graph(node, fusion, color, gallery, compressed=args.compressed)
 
 
 @contextmanager
