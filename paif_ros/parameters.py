@@ -91,6 +91,7 @@ class EngineParameters:
     threads: int
     pinning: bool
     nice: int
+    overlap: str
     on_mismatch: str
     workspace_mib: int
     optimization_level: int

@@ -93,6 +93,7 @@ def test_backends_are_those_of_the_engines() -> None:
         ('overlay.alpha', [0.0, 0.5, 1.0], [-0.1, 1.01, 1, '0.5', None, float('nan')]),
         ('sync.queue_size', [1, 10, 1000], [0, 1001, 1.0, True]),
         ('engine.backend', ['auto', 'onnxruntime', 'tensorrt_rtx'], ['', 'AUTO', 3]),
+        ('engine.overlap', ['auto', 'always', 'never'], ['', True, 'on']),
         ('engine.on_mismatch', ['rebuild', 'refuse'], ['', 'ignore']),
         ('engine.optimization_level', [0, 5], [-1, 6, 3.0]),
         ('engine.workspace_mib', [0, 500000], [-1, 500001]),

@@ -15,6 +15,7 @@ from paif_ros.errors import EngineError, EngineMismatch
 from paif_ros.monitoring.notices import Level
 
 U8 = NDArray[np.uint8]
+CPU_PROVIDERS = ('CPUExecutionProvider', 'CPU')  # as ONNX Runtime and OpenVINO name it
 Tell = Callable[[Level, str], None]
 """Takes a sentence on how loading goes, and how severe it is."""
 
@@ -52,6 +53,11 @@ class EngineInfo:
     reason: str
     card: ModelCard
     precision: str = 'fp32'
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the CPU computes, rather than a GPU."""
+        return self.provider in CPU_PROVIDERS
 
 
 class Engine(Protocol):

@@ -7,13 +7,13 @@ stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import Any
 
-from paif_ros.engines.base import U8, Engine, EngineInfo, SlowToLoad, Tell
+from paif_ros.engines.base import U8, Engine, EngineInfo, Prediction, SlowToLoad, Tell
 from paif_ros.errors import ImageFormatError
 from paif_ros.fusion.hysteresis import OFF, MaskHysteresis, MaskMemory, Seen
 from paif_ros.fusion.jobs import Job
@@ -66,8 +66,37 @@ class Infos:
     thermal: Any = None
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the network takes of a job.
+
+    Attributes:
+        scene: what both cameras see.
+        color: uint8 [H, W, 3] RGB at the model's size.
+        heat: uint8 [H, W] at the model's size.
+        times: nanoseconds by stage so far.
+    """
+
+    scene: Scene
+    color: U8
+    heat: U8
+    times: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network said, None where it was not asked, and the nanoseconds it took."""
+
+    prediction: Prediction | None
+    times: Mapping[str, int]
+
+
 class Pipeline:
-    """One engine with what goes before and after it. Belongs to one thread.
+    """One engine with what goes before and after it.
+
+    Each stage remembers what only it needs, so each may run in a thread of its own, as long as
+    jobs go through every stage in one order. All else belongs to the thread of `infer`, but for
+    `reset` and `memory`, which belong to that of `finish`.
 
     Args:
         engine: not yet loaded.
@@ -118,7 +147,7 @@ class Pipeline:
         return info
 
     def run(self, job: Job, wanted: Wanted, settings: Settings, infos: Infos) -> Result:
-        """Fuse and segment the frames of one job.
+        """Fuse and segment the frames of one job: all three stages, one after the other.
 
         Args:
             job: one or two frames.
@@ -131,6 +160,12 @@ class Pipeline:
             CalibrationError: the calibration does not fit these pictures.
             EngineError: the engine failed.
         """
+        inputs = self.prepare(job, settings, infos)
+        answer = self.infer(inputs, wanted)
+        return self.finish(job, inputs, answer, wanted, settings)
+
+    def prepare(self, job: Job, settings: Settings, infos: Infos) -> Inputs:
+        """Stage 1: from messages to the pictures that the network takes. See `run`."""
         laps = _Laps()
         color, raw = _decode(job)
         laps.end('decode')
@@ -150,18 +185,30 @@ class Pipeline:
             resize_picture(scene.heat, self._size),
         )
         laps.end('registration')
+        return Inputs(scene, color_in, heat_in, laps.times)
 
-        prediction = self._engine.infer(color_in, heat_in) if wanted.prediction else None
+    def infer(self, inputs: Inputs, wanted: Wanted) -> Answer:
+        """Stage 2: the network, where a wanted picture needs it. See `run`."""
+        laps = _Laps()
+        found = self._engine.infer(inputs.color, inputs.heat) if wanted.prediction else None
         laps.end('inference')
+        return Answer(found, laps.times)
 
+    def finish(
+        self, job: Job, inputs: Inputs, answer: Answer, wanted: Wanted, settings: Settings
+    ) -> Result:
+        """Stage 3: from the network's answer to the wanted pictures. See `run`."""
+        laps = _Laps()
+        scene, prediction = inputs.scene, answer.prediction
         if prediction is not None:
-            seen = Seen(color_in, heat_in, job.reference.stamp, scene.alone)
+            seen = Seen(inputs.color, inputs.heat, job.reference.stamp, scene.alone)
             prediction = self._hysteresis.apply(prediction, seen, settings.mask)
         height, width = self._size if settings.at_model_size else scene.color.shape[:2]
         pictures = self._artist.draw(prediction, scene, (height, width), wanted, settings.overlay)
-        flat = prediction is not None and is_flat(prediction.fused) and not is_flat(color_in)
+        flat = prediction is not None and is_flat(prediction.fused) and not is_flat(inputs.color)
         laps.end('convert')
-        return Result((height, width), **pictures, flat=flat, times=laps.times, scene=scene)
+        times = {**inputs.times, **answer.times, **laps.times}
+        return Result((height, width), **pictures, flat=flat, times=times, scene=scene)
 
     def follow(self, job: Job, settings: Settings) -> None:
         """Let the thermal range follow a job that is not fused, as `run` would have.

@@ -1,4 +1,7 @@
-"""The thread that owns the engine: it loads it, runs one job after the other, and frees it."""
+"""The thread that owns the engine: it loads it, runs one job after the other, and frees it.
+
+With `engine.overlap` two more threads take the work before and after the network, see `overlap`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic_ns
 
 from paif_ros.engines import EngineInfo
 from paif_ros.errors import EngineError, PaifError
 from paif_ros.fusion.jobs import Job
 from paif_ros.fusion.mailbox import Mailbox
+from paif_ros.fusion.overlap import Overlap
+from paif_ros.fusion.pace import Pace, Stage
 from paif_ros.fusion.pipeline import Pipeline
-from paif_ros.fusion.runner import Runner, Sink
+from paif_ros.fusion.runner import Runner, Sink, Task
 from paif_ros.monitoring.accounting import DropReason
 from paif_ros.monitoring.notices import Level, Notices
 from paif_ros.monitoring.statistics import Statistics
@@ -27,7 +31,7 @@ class WorkerState:
 
     Attributes:
         engine: what computes, None while nothing is loaded.
-        busy: ns that the job in work has taken so far.
+        busy: ns that the job in work has taken so far, or the slowest stage of it.
         failures: failed inferences in a row.
         last_error: what the last of them said.
         flat: answers of one single colour in a row.
@@ -60,6 +64,16 @@ def step_back(nice: int) -> None:
         os.setpriority(os.PRIO_PROCESS, me, max(nice, os.getpriority(os.PRIO_PROCESS, me)))
 
 
+def overlaps(overlap: str, engine: EngineInfo) -> bool:
+    """Tell whether the stages of jobs are to overlap.
+
+    Args:
+        overlap: the parameter; 'auto' overlaps where the network leaves the CPU free.
+        engine: what was loaded.
+    """
+    return overlap == 'always' or (overlap == 'auto' and not engine.on_cpu)
+
+
 class Worker:
     """Runs jobs in a daemon thread, so that native code that hangs can't keep the process alive.
 
@@ -86,10 +100,8 @@ class Worker:
         self._parameters = parameters
         self._mailbox: Mailbox[tuple[int, Job]] = Mailbox()  # with the session it belongs to
         self._session = 0  # ends with each `shut`; what was begun in it does not go out any more
-        self._begun = 0  # the session of the last job
+        self._pace = Pace()
         self._loaded = threading.Event()
-        self._idle = threading.Condition()
-        self._busy_since: int | None = None
         self._open = False
         self._farewell = DropReason.INACTIVE
         self.engine: EngineInfo | None = None
@@ -114,7 +126,7 @@ class Worker:
 
     def state(self, now: int) -> WorkerState:
         """Describe it at this monotonic time in ns."""
-        since = self._busy_since
+        since = self._pace.busy_since
         return WorkerState(
             engine=self.engine,
             busy=0 if since is None else now - since,
@@ -151,8 +163,7 @@ class Worker:
         self._session += 1
         if (left := self._mailbox.get(timeout=0)) is not None:
             self._statistics.job_lost(left[1].ticket, reason)
-        with self._idle:
-            return self._idle.wait_for(lambda: self._busy_since is None, timeout)
+        return self._pace.wait_idle(timeout)
 
     def stop(self, timeout: float) -> bool:
         """End the thread and free the engine. May be called again.
@@ -166,6 +177,7 @@ class Worker:
         self._open = False
         if (left := self._mailbox.close()) is not None:
             self._statistics.job_lost(left[1].ticket, DropReason.SHUTDOWN)
+        self._pace.wake()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -173,19 +185,40 @@ class Worker:
 
     def _work(self) -> None:
         self._load()
-        while self.engine is not None and not self._mailbox.closed:
-            waiting = self._mailbox.get(timeout=1.0)
-            if waiting is None:
-                continue
-            self._busy_since = monotonic_ns()
-            self._run(*waiting)
-            with self._idle:
-                self._busy_since = None
-                self._idle.notify_all()
+        if self.engine is not None:
+            if overlaps(self._parameters().engine.overlap, self.engine):
+                Overlap(self._runner, self._pace, self._take, self._ended, self._step_back).run()
+            else:
+                self._one_by_one()
         self._pipeline.close()
 
-    def _load(self) -> None:
+    def _one_by_one(self) -> None:
+        while not self._ended():
+            if (task := self._take()) is not None:
+                with self._pace.at(Stage.PREPARE):
+                    self._runner.run(task)
+                self._pace.done()
+
+    def _ended(self) -> bool:
+        return self._mailbox.closed
+
+    def _take(self) -> Task | None:
+        """Wait a second for a job. Its result goes out only while its session lasts."""
+        waiting = self._mailbox.get(timeout=1.0)
+        if waiting is None:
+            return None
+        session, job = waiting
+
+        def farewell() -> DropReason | None:
+            return None if self._open and session == self._session else self._farewell
+
+        return Task(job, farewell, session)
+
+    def _step_back(self) -> None:
         step_back(self._parameters().engine.nice)
+
+    def _load(self) -> None:
+        self._step_back()
         try:
             self.engine = self._pipeline.load(self._tell, lambda: self._mailbox.closed)
         except PaifError as err:
@@ -200,14 +233,3 @@ class Worker:
         """Say how loading goes: an engine that is built takes minutes, and says so."""
         self._progress = text
         self._notices.say(level, text)
-
-    def _run(self, session: int, job: Job) -> None:
-        """Run a job of a session, whose results go out only while that session lasts."""
-        if session != self._begun:  # the node was deactivated in between
-            self._begun = session
-            self._pipeline.reset()
-
-        def farewell() -> DropReason | None:
-            return None if self._open and session == self._session else self._farewell
-
-        self._runner.run(job, farewell)

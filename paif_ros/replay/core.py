@@ -23,7 +23,7 @@ from paif_ros.fusion.jobs import Job
 from paif_ros.fusion.outgoing import LABELS
 from paif_ros.fusion.pipeline import Pipeline, Settings
 from paif_ros.fusion.results import Result
-from paif_ros.fusion.runner import Runner
+from paif_ros.fusion.runner import Runner, Task
 from paif_ros.fusion.worker import WorkerState
 from paif_ros.images.messages import NS, stamp_of
 from paif_ros.monitoring.accounting import DropReason, Source
@@ -242,7 +242,7 @@ class Core:
                 self._pipeline.follow(job, self._settings)
                 self._statistics.job_lost(job.ticket, DropReason.INACTIVE)
                 continue
-            lost = self._runner.run(job)
+            lost = self._runner.run(Task(job))
             if self._outputs.failure is not None:
                 raise self._outputs.failure
             if lost is None:
