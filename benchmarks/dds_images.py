@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from paif_ros.command_line import add_version
 from paif_ros.fastdds import CHOICES, profile_environment
 from paif_ros.monitoring.statistics import percentiles
 
@@ -238,6 +239,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument('--size', choices=SIZES, help='only this pair')
     parser.add_argument('--reliability', choices=RELIABILITIES, help='only this QoS')
     parser.add_argument('--profile', choices=PROFILES, help='only this profile')

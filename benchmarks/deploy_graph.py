@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
+
 WAYS = ('official', 'plain', 'deployed', 'onnxruntime')
 MEANING = {
     'official': 'plain torch network, box means by cumulative sums as in the official code',
@@ -195,6 +197,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument(
         '--config', help='configuration with seeded random weights; default paif_official_b0'
     )

@@ -1,10 +1,13 @@
 """What the node itself costs per pair, outside inference and DDS.
 
-`python -m benchmarks.node_overhead` pushes 640x480 pairs (rgb8 and mono16) through the node's own
-path: pairing, mailbox, decoding, thermal to 8 bit, overlay, packing of fused picture, mask and
-overlay. The engine hands out a stored answer, and its time is taken out. The aim: 3 ms at the 99th
-percentile. The row `cpu` is the process's own time, which other processes on the machine do not
-add to; `steady` is what a steady mask (`mask.hold` above 1, off by default) adds to the total.
+    python -m benchmarks.node_overhead
+    python -m benchmarks.node_overhead --pairs 2000 --rate 30 --json overhead.json
+
+Pushes 640x480 pairs (rgb8 and mono16) through the node's own path: pairing, mailbox, decoding,
+thermal to 8 bit, overlay, packing of fused picture, mask and overlay. The engine hands out a stored
+answer, and its time is taken out. The aim: 3 ms at the 99th percentile. The row `cpu` is the
+process's own time, which other processes on the machine do not add to; `steady` is what a steady
+mask (`mask.hold` above 1, off by default) adds to the total.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from paif_ros.command_line import add_version
 from paif_ros.contract import ClassLabel, ModelCard
 from paif_ros.engines.base import U8, EngineInfo, Prediction
 from paif_ros.fusion.hysteresis import MaskHysteresis, Seen
@@ -194,7 +198,10 @@ def measure(count: int, rate: float) -> Report:
 
 def main() -> None:
     """Measure, print, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_version(parser)
     parser.add_argument('--pairs', type=int, default=600, help='pairs to measure')
     parser.add_argument('--rate', type=float, default=0.0, help='pairs per second, 0: at once')
     parser.add_argument('--json', type=Path, help='file for the result')

@@ -1,7 +1,9 @@
 """Times of the warp, and errors of the alignment against known homographies.
 
-`python -m benchmarks.registration [--folder FOLDER_WITH_VI_AND_IR]...` prints the tables of
-docs/registration.md. Without a folder: drawn scenes only.
+    python -m benchmarks.registration                                 # drawn scenes only
+    python -m benchmarks.registration --folder ../shared/data/val     # with vi/ and ir/
+
+Prints the tables of docs/registration.md.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from paif_ros.command_line import add_version
 from paif_ros.errors import CalibrationError
 from paif_ros.registration.alignment.align import align, refine
 from paif_ros.registration.alignment.fit import F64, transfer
@@ -120,7 +123,10 @@ def print_times() -> None:
 
 def main() -> None:
     """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_version(parser)
     parser.add_argument(
         '--folder', type=Path, action='append', default=[], help='registered pairs'
     )

@@ -43,6 +43,7 @@ from benchmarks.roofline_model import (
     slack,
 )
 from benchmarks.roofline_tables import show
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 CONFIGS = ('paif_small', 'paif_official_b0', 'paif_official_b3')
 SIZES = ('480x640', '512x512', '720x1280')
@@ -185,6 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--onnx', type=Path, action='append', default=[], help='ONNX file')
     parser.add_argument('--config', action='append', help=f'default {", ".join(CONFIGS)}')
     parser.add_argument('--size', type=parse_size, action='append', help='HEIGHTxWIDTH')

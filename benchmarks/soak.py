@@ -20,6 +20,7 @@ from time import monotonic
 
 from benchmarks.soak_line import ROOT, Line
 from benchmarks.soak_report import BLOCK, Pace, Report, Sample
+from paif_ros.command_line import add_version
 from paif_ros.fastdds import profile_environment
 
 MODEL = ROOT / 'models' / 'weights' / 'paif_small.onnx'
@@ -144,6 +145,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument('--model', type=Path, default=MODEL, help='default: the shipped one')
     parser.add_argument('--pairs', type=int, default=18_000, help='0: as many as in --minutes')
     parser.add_argument('--minutes', type=float, default=0.0, help='0: until all pairs are sent')

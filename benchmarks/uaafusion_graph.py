@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.deploy_graph import measure, print_ways, serve, summary
+from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 WAYS = ('official', 'plain', 'deployed', 'onnxruntime', 'unguided')
 MEANING = {
@@ -134,6 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--config', default='official', help='in models/uaafusion/configs')
     parser.add_argument(
         '--weights', type=Path, help='weights of ours or a parity fixture, instead of --config'

@@ -2,6 +2,9 @@
 
 Every message gets the present time as its stamp, as from a camera. With the stamps of the bag,
 latency would mean nothing: it is the time from a picture's stamp to the fused picture's arrival.
+With the node running:
+
+    python -m demo.play demo_out/input_bag sent.json
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from demo.topics import DIAGNOSTICS, NODE, OUTPUTS
 from demo.wire import restamp, stamp_of
+from paif_ros.command_line import add_version
 from scenes.bag import COLOR, COLOR_INFO, THERMAL
 from scenes.progress import show_progress
 
@@ -123,7 +127,10 @@ class Player(Node):
 
 def main() -> None:
     """Read the command line, wait for the others, play."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_version(parser)
     parser.add_argument('bag', type=Path, help='folder of the bag')
     parser.add_argument('facts', type=Path, help='JSON file to write what was sent to')
     parser.add_argument('--timeout', type=float, default=60.0, help='seconds to wait for the node')

@@ -1,7 +1,9 @@
 """Records what the node sends, and when it arrives, as its own process.
 
 Messages go into the bag as they came, unpacked only as far as their stamp: recording must not take
-the processor from the node that is measured.
+the processor from the node that is measured. Until SIGINT or SIGTERM:
+
+    python -m demo.record recorded_bag received.json
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from demo.topics import DIAGNOSTIC_ARRAY, DIAGNOSTICS, IMAGE, INFO, NODE, OUTPUTS
 from demo.wire import stamp_of
+from paif_ros.command_line import add_version
 from scenes.bag import BAG_VERSION
 
 KINDS = {IMAGE: Image, INFO: CameraInfo, DIAGNOSTIC_ARRAY: DiagnosticArray}
@@ -69,7 +72,10 @@ class Recorder(Node):
 
 def main() -> None:
     """Record until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_version(parser)
     parser.add_argument('bag', type=Path, help='folder of the bag, made here')
     parser.add_argument('facts', type=Path, help='JSON file to write what arrived to')
     args = parser.parse_args()

@@ -3,6 +3,13 @@
 Draws (or reads) a clip of both cameras into a bag, starts the node as its own process, plays the
 bag to it in real time, records what it sends, and shows what came out: a table, report.json,
 contact_sheet.png and demo.mp4.
+
+    make demo                                       # the same with the environment made first
+    python -m demo.run --rate 5 --seconds 8         # slower cameras, a shorter drive
+    python -m demo.run --data path/to/clip          # clip_visible.mp4 and clip_infrared.mp4
+    python -m demo.run --model models/weights/paif_nano.onnx --out nano_out
+
+Exit codes: 0 done, 1 something failed or counts differ, 2 wrong arguments.
 """
 
 from __future__ import annotations
@@ -12,6 +19,8 @@ import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+from paif_ros.command_line import add_version
 
 SECONDS, RATE = 16.0, 10.0
 NEEDED = {
@@ -30,7 +39,10 @@ def missing_modules() -> list[str]:
 
 def main() -> None:
     """Read the command line and run. Exits with 1 where something failed or counts differ."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_version(parser)
     parser.add_argument('--data', type=Path, help='real clip: prefix of a video pair, or a folder')
     parser.add_argument('--out', type=Path, default=Path('demo_out'), help='folder for everything')
     parser.add_argument('--seconds', type=float, default=SECONDS, help=f'length ({SECONDS:g})')

@@ -1,10 +1,15 @@
-"""Make a ROS 2 bag of drawn scenes or of a real clip: `python -m scenes.make_bag OUT_DIR`."""
+"""Make a ROS 2 bag of drawn scenes or of a real clip.
+
+python -m scenes.make_bag street                        # 20 s by day, at night, in glare, smoke
+python -m scenes.make_bag drive --data path/to/clip     # clip_visible.mp4, clip_infrared.mp4
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from paif_ros.command_line import add_version
 from scenes.bag import write_bag
 from scenes.clips import Clip, drawn_clip, real_clip
 from scenes.config import CONDITIONS
@@ -53,7 +58,10 @@ def choose_clip(
 
 def main() -> None:
     """Read the command line and write the bag."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_version(parser)
     parser.add_argument('out', type=Path, help='folder of the bag, made here')
     parser.add_argument('--data', type=Path, help='real clip: prefix of a video pair, or a folder')
     parser.add_argument('--seconds', type=float, help='length (20; all of a real clip)')

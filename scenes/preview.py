@@ -1,4 +1,8 @@
-"""Draw a contact sheet of all conditions: `python -m scenes.preview --out sheet.png`."""
+"""Draw a contact sheet of all conditions.
+
+python -m scenes.preview --out sheet.png
+python -m scenes.preview --out sheet.png --seeds 3,4,5 --index 60
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from paif_ros.command_line import add_version
 from scenes.config import CONDITIONS, SceneConfig
 from scenes.scene import Frame, Scene
 
@@ -54,7 +59,10 @@ def sheet(seeds: list[int], index: int, size: tuple[int, int]) -> NDArray[np.uin
 
 def main() -> None:
     """Read the command line and write the sheet."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_version(parser)
     parser.add_argument('--out', type=Path, required=True, help='picture to write, .png or .jpg')
     parser.add_argument('--seeds', default='0,1', help='scenes of each condition, such as 0,1')
     parser.add_argument('--index', type=int, default=20, help='number of the frame')

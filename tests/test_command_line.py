@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import executables, options_of, parser_of
+from documents import TORCH, executables, options_of, parser_of
 
 import paif_ros
 from paif_ros import command_line, completion
@@ -25,12 +25,13 @@ def module_of(path: Path) -> str:
 
 MODULES = ('paif_ros.fastdds', 'paif_ros.parameters', 'paif_ros.completion')
 COMMANDS = sorted({*executables(), *MODULES})
-TRAINERS = sorted(
+TOOLS = sorted(
     str(path.relative_to(ROOT)) if path.name.startswith('to_') else module_of(path)
-    for folder in ('export', 'models')
+    for folder in ('benchmarks', 'demo', 'export', 'models', 'scenes')
     for path in (ROOT / folder).glob('**/*.py')
     if 'argparse.ArgumentParser(' in path.read_text('utf-8')
 )
+GRAPH = ('benchmarks.dds_images', 'benchmarks.soak', 'demo.play', 'demo.record')  # start with ROS
 SHTAB = importlib.util.find_spec('shtab') is not None
 needs_shtab = pytest.mark.skipif(not SHTAB, reason='shtab is not installed')
 
@@ -61,13 +62,18 @@ def test_help_has_examples_and_there_is_a_version(command: str) -> None:
     assert name in text.split('examples:')[1]
 
 
-@pytest.mark.parametrize('command', TRAINERS)
-def test_trainers_and_exporters_have_help_and_version_too(command: str) -> None:
-    pytest.importorskip('torch', reason='training and export need torch')
+@pytest.mark.parametrize('command', TOOLS)
+def test_every_other_command_of_the_checkout_has_them_too(command: str) -> None:
+    """Their examples are in the first lines of help, as one calls them from the checkout."""
+    if command.startswith(TORCH):
+        pytest.importorskip('torch', reason='training, export and benchmarks need torch')
+    if command in GRAPH:
+        pytest.importorskip('rclpy', reason=f'{command} needs ROS 2')
     parser = parser_of(command)
     assert parser is not None
     assert {'--help', '--version'} <= options_of(parser)
-    assert re.search(r'python (-m )?(export|models|benchmarks)[./]', parser.format_help())
+    called = command if command.endswith('.py') else f'-m {command}'
+    assert re.search(rf'^ *\S*python {re.escape(called)}\b', parser.format_help(), re.M)
 
 
 def test_version_of_trainers_names_torch(capsys: pytest.CaptureFixture[str]) -> None:
