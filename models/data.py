@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from models.datasets.camvid import read_camvid
-from models.datasets.pair import Bytes, LabelledPair
+from models.datasets.pair import IGNORE, Bytes, LabelledPair
 from models.datasets.plain import read_folder
 from models.datasets.unlabelled import read_unlabelled
 from models.datasets.video import read_video
@@ -30,6 +30,7 @@ __all__ = [
     'augment',
     'blend',
     'generate',
+    'paste',
     'read_camvid',
     'read_folder',
     'read_unlabelled',
@@ -77,6 +78,9 @@ class Augmentation:
         tint: largest relative change of each colour channel of the visible picture.
         saturation: range of the factor on its colours, 0 for grey.
         haze: probability of drawn smoke over the visible picture; thermal sees through it.
+        paste: probability that the objects of a second pair are pasted over a crop, in both
+            modalities (Ghiasi et al., "Simple copy-paste is a strong data augmentation method for
+            instance segmentation", CVPR 2021): few labelled pairs hold few objects.
     """
 
     size: tuple[int, int] = (256, 320)
@@ -87,6 +91,7 @@ class Augmentation:
     tint: float = 0.2
     saturation: tuple[float, float] = (0.0, 1.4)
     haze: float = 0.3
+    paste: float = 0.0
 
 
 def _tone(picture: Bytes, rng: np.random.Generator, config: Augmentation) -> Bytes:
@@ -136,6 +141,17 @@ def augment(pair: LabelledPair, rng: np.random.Generator, config: Augmentation) 
         _colour(_tone(visible.astype(np.uint8), rng, config), rng, config),
         _tone(thermal.astype(np.uint8), rng, config),
         np.ascontiguousarray(label).astype(np.uint8),
+    )
+
+
+def paste(onto: LabelledPair, source: LabelledPair) -> LabelledPair:
+    """Copy all objects of one crop over another of the same size; background is class 0."""
+    objects = (source.label > 0) & (source.label != IGNORE)
+    return LabelledPair(
+        f'{onto.name}+{source.name}',
+        np.where(objects[..., None], source.visible, onto.visible),
+        np.where(objects, source.thermal, onto.thermal),
+        np.where(objects, source.label, onto.label),
     )
 
 
@@ -237,5 +253,12 @@ class TrainingPairs(Dataset[Batch]):
         pairs = []
         for _ in range(self.batch):
             source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-            pairs.append(augment(source[int(rng.integers(len(source)))], rng, self.config))
+            pair = self._crop(source, rng)
+            if self.config.paste and rng.random() < self.config.paste:
+                pair = paste(pair, self._crop(source, rng))
+            pairs.append(pair)
         return to_tensors(pairs, self.share)
+
+    def _crop(self, source: Sequence[LabelledPair], rng: np.random.Generator) -> LabelledPair:
+        """Return a varied crop of a pair drawn from a source."""
+        return augment(source[int(rng.integers(len(source)))], rng, self.config)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip('torch', reason='torch is a development dependency')
 
-from models.data import Augmentation, LabelledPair, TrainingPairs, augment
+from models.data import Augmentation, LabelledPair, TrainingPairs, augment, paste
 
 
 @pytest.mark.parametrize('size', [(40, 200), (161, 597), (30, 30), (500, 60)])
@@ -41,3 +41,22 @@ def test_batches_of_labelled_and_unlabelled_pairs() -> None:
     data = TrainingPairs(sources, [0.5, 0.5], 6, 4, 0, Augmentation(size=(48, 48)))
     labels = [int(label.unique()) for step in range(4) for label in data[step].label]
     assert set(labels) == {1, 255}
+
+
+def test_pasted_objects_come_with_their_pixels_and_label() -> None:
+    """Background and unknown pixels of the second pair stay away, in both modalities."""
+    label = np.array([[0, 1], [255, 3]], np.uint8)
+    onto, source = (
+        LabelledPair(name, np.full((2, 2, 3), v, np.uint8), np.full((2, 2), v, np.uint8), ids)
+        for name, v, ids in (('a', 10, np.full((2, 2), 2, np.uint8)), ('b', 90, label))
+    )
+    found = paste(onto, source)
+    assert found.label.tolist() == [[2, 1], [2, 3]]
+    assert found.thermal.tolist() == [[10, 90], [10, 90]]
+    assert (found.visible == found.thermal[..., None]).all()
+    sources = [[onto], [source]]
+    plain, pasted = (
+        TrainingPairs(sources, (0.0, 1.0), 2, 1, 0, Augmentation(size=(8, 8), paste=share))[0]
+        for share in (0.0, 1.0)
+    )
+    assert not plain.label.equal(pasted.label)

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from models.evaluation import choose
+from models.evaluation import choose, pages, robustness
 
 ROOT = Path(__file__).resolve().parents[1]
 MKDOCS = all(importlib.util.find_spec(n) for n in ('mkdocs', 'material', 'mkdocstrings'))
@@ -114,8 +114,7 @@ def test_citation_names_the_three_papers() -> None:
 
 
 def test_the_table_of_networks_is_that_of_the_scores() -> None:
-    page = choose.PAGE.read_text('utf-8')
-    assert choose.updated(page, choose.read_all()) == page, (
+    assert pages.is_current(choose.PAGE, choose.MARK, choose.table(choose.read_all())), (
         'run python -m models.evaluation.choose'
     )
 
@@ -138,8 +137,10 @@ def test_rows_are_the_files_and_the_most_robust_is_first(tmp_path: Path) -> None
     assert lines[2].startswith('| `robust` | 50.0 (40.0) | 40.0 (30.0) | 45.0 (35.0) |')
     assert lines[3].startswith('| `plain` | 60.0 (50.0) | 20.0 (1.2) |  |')
     assert '--weights models/weights/plain.st --data DIR --attacks none,pgd20' in lines[3]
-    page = f'a\n{choose.BEGIN}\nold\n{choose.END}\nb'
-    assert choose.updated(page, choose.read_all(tmp_path)).splitlines()[2:-2] == lines
+    page = tmp_path / 'page.md'
+    page.write_text('a\n<!-- networks: begin -->\nold\n<!-- networks: end -->\nb')
+    pages.put(page, choose.MARK, '\n'.join(lines))
+    assert page.read_text().splitlines()[2:-2] == lines
 
 
 @pytest.mark.parametrize('text', ['{', '{}', '{"attacks": {}}', '{"attacks": {"none": 3}}'])
@@ -158,4 +159,38 @@ def test_percent_in_place_of_parts_is_refused(tmp_path: Path) -> None:
 
 def test_a_page_without_a_place_is_refused() -> None:
     with pytest.raises(ValueError, match='networks: begin'):
-        choose.updated('nothing', [])
+        pages.replaced('nothing', choose.MARK, '')
+
+
+# ---- the table of standard and robust networks
+
+
+def fed(folder: Path, name: str, **inputs: dict[str, float]) -> None:
+    entries = {
+        kind: {'attacks': {attack: {'miou_foreground': iou} for attack, iou in found.items()}}
+        for kind, found in inputs.items()
+    }
+    tree = {'sets': {'../shared/data/test': {**entries['fused'], 'inputs': entries}}}
+    (folder / f'{name}.json').write_text(json.dumps(tree))
+
+
+def test_the_table_of_robust_networks_is_that_of_the_scores() -> None:
+    found = robustness.text(robustness.read_all())
+    assert pages.is_current(robustness.PAGE, robustness.MARK, found), (
+        'run python -m models.evaluation.robustness'
+    )
+
+
+def test_the_gap_is_of_attacks_that_both_were_scored_under(tmp_path: Path) -> None:
+    fed(tmp_path, 'a', fused={'none': 0.3, 'pgd5': 0.01, 'fgsm': 0.1}, thermal={'none': 0.2})
+    fed(tmp_path, 'a_robust', fused={'none': 0.28, 'pgd5': 0.2}, thermal={'none': 0.25})
+    fed(tmp_path, 'alone', fused={'none': 0.3})
+    (both,) = robustness.read_all(tmp_path)
+    lines = list(robustness.table(both))
+    assert lines[0] == '| set | network | fed with | clean | `pgd5` |'
+    assert lines[2] == '| test | `a` | fused | 30.0 | 1.0 |'
+    assert lines[5] == '| test | `a_robust` | thermal alone | 25.0 |  |'
+    assert 'gains 19.0 points and loses 2.0 clean' in lines[7]
+    assert lines[7].endswith('is met.')
+    fed(tmp_path, 'a_robust', fused={'none': 0.26, 'pgd5': 0.2}, thermal={})
+    assert list(robustness.table(robustness.read_all(tmp_path)[0]))[-2].endswith('is missed.')

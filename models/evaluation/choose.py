@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.evaluation.pages import is_current, put
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'choose.md'
 SCORES = ROOT / 'docs' / 'evaluation'
-BEGIN, END = '<!-- networks: begin -->', '<!-- networks: end -->'
+MARK = 'networks'
 FIRST = ('none', 'pgd5', 'pgd20')  # attacks in the order of the columns; others follow by name
 EXAMPLES = """
 examples:
@@ -123,20 +124,6 @@ def command(network: Scored) -> str:
     )
 
 
-def updated(page: str, networks: Sequence[Scored]) -> str:
-    """Return a page with the table as it should be.
-
-    Raises:
-        ValueError: the page has no place for it.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f'the page lacks {BEGIN} and {END}'
-        raise ValueError(msg)
-    return f'{before}{BEGIN}\n{table(networks)}\n{END}{after}'
-
-
 def _weights(tree: dict[str, Any]) -> str:
     weights = tree.get('weights', '')
     return weights if isinstance(weights, str) and not Path(weights).is_absolute() else ''
@@ -157,19 +144,16 @@ def main(argv: list[str] | None = None) -> None:
     add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('--check', action='store_true', help='write nothing, only compare')
     args = parser.parse_args(argv)
-    page = PAGE.read_text('utf-8')
     try:
-        new = updated(page, read_all())
+        found = table(read_all())
+        if not args.check:
+            put(PAGE, MARK, found)
+            return
+        current = is_current(PAGE, MARK, found)
     except (ScoresError, ValueError) as err:
         parser.exit(1, f'models.evaluation.choose: {err}\n')
-    if args.check:
-        is_current = new == page
-        print(
-            f'{PAGE.name} is {"current" if is_current else "not current: run it without --check"}'
-        )
-        sys.exit(0 if is_current else 1)
-    if new != page:
-        PAGE.write_text(new, 'utf-8')
+    print(f'{PAGE.name} is {"current" if current else "not current: run it without --check"}')
+    sys.exit(0 if current else 1)
 
 
 if __name__ == '__main__':
