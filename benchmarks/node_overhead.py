@@ -4,10 +4,10 @@
     python -m benchmarks.node_overhead --pairs 2000 --rate 30 --json overhead.json
 
 Pushes 640x480 pairs (rgb8 and mono16) through the node's own path: pairing, mailbox, decoding,
-thermal to 8 bit, overlay, packing of fused picture, mask and overlay. The engine hands out a stored
-answer, and its time is taken out. The aim: 3 ms at the 99th percentile. The row `cpu` is the
-process's own time, which other processes on the machine do not add to; `steady` is what a steady
-mask (`mask.hold` above 1, off by default) adds to the total.
+thermal to 8 bit, overlay, packing of fused picture, mask and overlay. The engine hands out a
+stored answer, and its time is taken out. The aim: 3 ms at the 99th percentile. The row `cpu` is
+the process's own time, which other processes on the machine do not add to; `steady` is what a
+steady mask (`mask.hold` above 1, off by default) adds to the total.
 """
 
 from __future__ import annotations
