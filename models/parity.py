@@ -33,6 +33,7 @@ from models.losses import segmentation_loss
 from models.operators import Operator
 from models.paif import PAIF, PAIFConfig, load_config, rgb_to_ycrcb
 from models.uaafusion.parity import compared, compared_first
+from models.vision_alignment import parity as alignment
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 Fixture = Mapping[str, NDArray[Any]]
@@ -255,10 +256,20 @@ def compare_operators(fixture: Fixture, seed: int) -> Iterator[Difference]:
         yield difference(f'op/{name}/out', operator(x), fixture[f'op/{name}/out'], OPERATOR)
 
 
-def compare_fusion_metrics(fixture: Fixture, seed: int) -> Iterator[Difference]:
-    """Compare the fusion metrics; the Top-k part of the file is not compared yet."""
+def compare_alignment(fixture: Fixture, seed: int) -> Iterator[Difference]:
+    """Compare Top-k vision alignment, where a copy has it, and the fusion metrics."""
     del seed
-    print('  the 12 metrics only: the Top-k part (in/, out/, lut/, crop/) is not compared yet')
+    if 'in/target' in fixture:
+        yield from complete(fixture, alignment.compared(fixture))
+        yield difference('lut/table', alignment.table(fixture), fixture['lut/table'], 0.0)
+        yield Difference('crop/names, others', float(alignment.other_crops(fixture)), 0.0)
+    else:
+        print('  the 12 metrics only: this copy has no Top-k part (in/, out/, lut/, crop/)')
+    yield from compare_fusion_metrics(fixture)
+
+
+def compare_fusion_metrics(fixture: Fixture) -> Iterator[Difference]:
+    """Compare the fusion metrics."""
     a, b, fused = (fixture[f'met/{name}'].astype(np.uint8) for name in 'ABF')
     found = asdict(fusion_metrics(a, b, fused))
     found['VIFF'] = found.pop('VIF')
@@ -321,7 +332,7 @@ def compare_pgd(fixture: Fixture, seed: int) -> Iterator[Difference]:
 
 
 def complete(fixture: Fixture, found: Iterable[tuple[str, Tensor, float]]) -> Iterator[Difference]:
-    """Compare tensors by their names; a stored result that nothing was compared with has failed."""
+    """Compare tensors by their names; a stored result that nothing is compared with fails."""
     unseen = {key for key in fixture if key.split('/')[0] in RESULTS}
     for key, tensor, bound in found:
         if key in unseen:
@@ -354,7 +365,7 @@ COMPARISONS: dict[str, Callable[[Fixture, int], Iterator[Difference]]] = {
     'paif_ops': compare_operators,
     'paif_pgd': compare_pgd,
     'crossfuse': compare_crossfuse,
-    'crossfuse_topk_metrics': compare_fusion_metrics,
+    'crossfuse_topk_metrics': compare_alignment,
     'uaafusion': compare_uaafusion,
 }
 

@@ -38,9 +38,8 @@ def test_all_12_metrics_equal_the_official_ones() -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason='../shared/parity is not there')
-def test_the_shared_file_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shared_file_too() -> None:
     assert parity.main([str(SHARED / NAME)]) == 0
-    assert 'Top-k part' in capsys.readouterr().out
 
 
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:

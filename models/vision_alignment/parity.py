@@ -13,7 +13,6 @@ from torch import Tensor
 from models.vision_alignment.gamma import (
     apply_tables,
     fit_gammas,
-    gamma_table,
     gamma_tables,
     level_counts,
     means_after,
@@ -59,8 +58,11 @@ def compared(fixture: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, Tensor,
     yield 'out/corrected_means', _double(after), LEVEL
     official = gamma_tables([float(gamma) for gamma in fixture['out/gamma_BGR']])
     yield 'out/corrected', torch.from_numpy(apply_tables(external[kept], official)), EXACT
-    tables = [gamma_table(float(gamma)) for gamma in fixture['lut/gammas']]
-    yield 'lut/table', torch.from_numpy(np.stack(tables)), EXACT
+
+
+def table(fixture: Mapping[str, NDArray[Any]]) -> Tensor:
+    """Return the tables of the stored exponents, uint8 [N, 256]; the official ones are equal."""
+    return torch.from_numpy(gamma_tables([float(gamma) for gamma in fixture['lut/gammas']]))
 
 
 def other_crops(fixture: Mapping[str, NDArray[Any]]) -> int:
