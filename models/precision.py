@@ -9,8 +9,9 @@ docs/precision.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,15 +47,17 @@ class Precision:
     """Which parts compute in FP16; all others compute in FP32.
 
     Attributes:
-        half: names of PARTS.
+        parts: what each part is; another network's precision lists its own.
+        half: names of `parts`.
     """
 
+    parts: ClassVar[Mapping[str, str]] = PARTS
     half: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.half - PARTS.keys())
+        unknown = sorted(self.half - self.parts.keys())
         if unknown:
-            msg = f'parts {unknown} of the network: choose from {sorted(PARTS)}'
+            msg = f'parts {unknown} of the network: choose from {sorted(self.parts)}'
             raise ValueError(msg)
 
     def moved(self, *, to_half: Iterable[str] = (), to_full: Iterable[str] = ()) -> Precision:
@@ -64,13 +67,13 @@ class Precision:
             ValueError: there is no such part.
         """
         to_full = frozenset(to_full)
-        Precision(to_full)  # refuses unknown names, which taking away would not
-        return Precision((self.half | frozenset(to_half)) - to_full)
+        type(self)(to_full)  # refuses unknown names, which taking away would not
+        return type(self)((self.half | frozenset(to_half)) - to_full)
 
     def dtype(self, part: str) -> torch.dtype:
         """Return what a part computes in."""
-        if part not in PARTS:
-            msg = f'part {part!r} of the network: choose from {sorted(PARTS)}'
+        if part not in self.parts:
+            msg = f'part {part!r} of the network: choose from {sorted(self.parts)}'
             raise ValueError(msg)
         return torch.float16 if part in self.half else torch.float32
 

@@ -21,7 +21,7 @@ TOLERANCE, EXACT = 2e-5, 1e-9  # float32, and float64 against float64
 
 
 def tolerance(stored: NDArray[Any]) -> float:
-    """Return how far features may lie apart: float32 rounds in proportion where they are over 1."""
+    """Return how far features may lie apart: float32 rounds in proportion if over 1."""
     return TOLERANCE * max(1.0, float(abs(stored).max()))
 
 
