@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from math import nan
 from pathlib import Path
 
 import pytest
 import tiny_model
 
+from benchmarks import stages
+from benchmarks.compare import BACKENDS, operators
+from benchmarks.end_to_end import versus
 from benchmarks.end_to_end.__main__ import SIZES, Report, arguments, main, table
 from benchmarks.end_to_end.figures import (
     Trial,
@@ -18,6 +22,7 @@ from benchmarks.end_to_end.figures import (
     spread_of,
 )
 from benchmarks.end_to_end.lines import GraphError, Member
+from paif_ros.monitoring.statistics import STAGES
 
 MS = 10**6
 
@@ -94,7 +99,9 @@ def test_cameras_that_are_too_slow_keep_no_rate_up() -> None:
 
 
 def test_table() -> None:
-    report = Report('vga', 'any', None, [trial(60.0, 0)], [trial(10.0, 90), trial(60.0, 0)], 400.0)
+    report = Report(
+        'vga', 'any', None, [trial(60.0, 0)], [trial(10.0, 90), trial(60.0, 0)], {}, 400.0
+    )
     lines = table([report]).splitlines()
     assert lines[2] == '| vga | below 60.0 | 60 | 0.0 | 50 | 400 |'
     assert lines[6] == ('| vga | 10.0 | 9.0 | 10% | 20 | 20 | 31 | 1 | 4 | superseded 10 | 2.5 |')
@@ -130,6 +137,33 @@ def test_a_process_that_ends_is_named_with_what_it_said() -> None:
         member.end()
 
 
+def test_versus_takes_the_ratio_of_each_turn() -> None:
+    slow, fast, nothing = trial(10.0, 50), trial(10.0, 100), trial(10.0, 0)
+    turns = [(slow, fast), (fast, slow), (slow, fast), (nothing, fast)]
+    assert versus.ratio(turns, 'result_rate') == (5.0, 10.0, 2.0)
+    assert versus.ratio(turns, 'mean') == (20.4, 20.4, 1.0)
+    assert versus.ratio([(nothing, fast)], 'mean') == pytest.approx((nan,) * 3, nan_ok=True)
+    assert '| 60 | fps out | 5.0 | 10.0 | 2.00 |' in versus.table({60.0: turns})
+
+
+def test_stages_in_a_table() -> None:
+    spreads = {stage: {'p50': 1.0, 'p99': 2.0} for stage in STAGES}
+    kinds = {'Conv': 30.0, 'Add': 10.0}
+    text = stages.table(stages.Report('vga', 'any', spreads, kinds, trial(10.0, 90), 1.0))
+    assert '| decode | 1.00 | 2.00 |' in text
+    assert '| camera to result, over DDS | 19.60 | 31.00 |' in text
+    assert '| Conv | 30.0 | 75% |' in text
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_operators_of_a_real_engine(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip(backend)
+    found = operators(backend, tiny_model.write(tmp_path / 'm.onnx', (480, 640), work=2), 1, 1)
+    assert found
+    assert any('Conv' in kind for kind in found)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
 @pytest.mark.skipif(importlib.util.find_spec('rclpy') is None, reason='needs ROS 2')
 def test_a_real_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks.end_to_end import cameras
@@ -156,5 +190,10 @@ def test_a_real_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert min(found['drops'].values(), default=1) > 0, found['drops']
         assert 0 < found['latency_ms']['p50'] <= found['latency_ms']['p99']
     assert report['peak_mib'] > 20
+    spreads = report['stages']
+    assert list(spreads) == list(STAGES)
+    assert all(0 <= spread['p50'] <= spread['p99'] for spread in spreads.values())
+    parts = sum(spread['p50'] for stage, spread in spreads.items() if stage != 'total')
+    assert parts < 3 * spreads['total']['p99'], 'in the same unit'
     assert report['engine'].startswith('onnxruntime')
     assert f'| vga | {found["sent_rate"]:.1f} |' in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import tiny_model
 from messages import message
 
+from benchmarks import overlap as bench
 from paif_ros.contract import ModelCard
 from paif_ros.engines import make_engine
 from paif_ros.engines.base import EngineInfo
@@ -288,6 +290,21 @@ def test_where_stages_overlap() -> None:
         assert overlaps('auto', info) is not on_cpu
         assert overlaps('always', info)
         assert not overlaps('never', info)
+
+
+def test_its_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'out.json'
+    given = ['--network', '1', '--rate', '200', '--pairs', '10', '--rounds', '1']
+    assert bench.main([*given, '--json', str(out)]) == 0
+    (both,) = json.loads(out.read_text('utf-8'))
+    assert [turn['way'] for turn in both] == ['never', 'always']
+    for turn in both:
+        assert turn['results'] >= 1
+        assert turn['results'] + turn['superseded'] == 10
+        assert 0 < turn['latency_ms'] <= turn['latency_p99_ms']
+    assert '| results a second |' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        bench.main(['--rate', '0'])
 
 
 # ---- when to begin

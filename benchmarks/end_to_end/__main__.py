@@ -21,7 +21,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.end_to_end.figures import Trial, highest_rate
+from benchmarks.end_to_end.figures import Trial, highest_rate, stages_of
 from benchmarks.end_to_end.graph import Graph
 from benchmarks.end_to_end.lines import ROOT, GraphError
 from paif_ros.command_line import add_version
@@ -47,6 +47,7 @@ class Report:
         highest: pairs a second with under 5 % drops, None where no rate was kept up.
         search: the trials of the search.
         fixed: the trials at fixed rates.
+        stages: the node's own timing of the last trials, p50 and p99 in milliseconds.
         peak_mib: peak resident memory of the node.
     """
 
@@ -55,6 +56,7 @@ class Report:
     highest: float | None
     search: list[Trial]
     fixed: list[Trial]
+    stages: dict[str, dict[str, float]]
     peak_mib: float
 
 
@@ -71,7 +73,7 @@ def measure(size: str, args: argparse.Namespace) -> Report:
         fixed = [probe(rate) for rate in args.rates]
         said = graph.diagnostics
         engine = f'{said["engine.backend"]} {said["engine.provider"]}'
-        return Report(size, engine, best, search, fixed, graph.peak_mib)
+        return Report(size, engine, best, search, fixed, stages_of(said), graph.peak_mib)
 
 
 def table(reports: list[Report]) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from paif_ros.monitoring.statistics import STAGES
+
 MAX_DROPPED = 0.05  # share of the pairs, as in ros2_benchmark's search
 BRACKET = (1.6, 1.25)  # how far below and above the first guess the rate is looked for
 SLOWEST = 1.0  # pairs a second: the least first guess, where a flooded node gave nothing
@@ -95,6 +97,14 @@ def drops_of(
     found['pending'] = grown('visible.pending')
     found['after_node'] = grown('visible.paired') - results
     return {reason: count for reason, count in found.items() if count}
+
+
+def stages_of(diagnostics: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Return p50 and p99 in milliseconds by stage out of the node's diagnostics."""
+    return {
+        stage: {name: float(diagnostics[f'latency.{stage}.{name}_ms']) for name in ('p50', 'p99')}
+        for stage in STAGES
+    }
 
 
 def spread_of(ends: Mapping[int, int]) -> tuple[dict[str, float], dict[str, float]]:

@@ -15,7 +15,7 @@ from demo.crew import graph_environment
 
 START_SECONDS = 60.0
 TAIL_SECONDS = 0.3  # for what is under way between the processes
-WARM_UP = (10.0, 1.0)  # pairs a second and seconds: the pairer must know the cameras' rhythm
+WARM_UP = (20.0, 0.5)  # pairs a second and seconds: the pairer must know the cameras' rhythm
 
 
 class Graph:
