@@ -3,7 +3,7 @@
 An official file has four parts and no segmenter. To get a mask from it, put a segmenter of ours
 behind it once; a PAIF network's fits, for it was trained on fused pictures too:
 
-    python -m models.crossfuse.checkpoint CrossFuse_RSM3.pth --segmenter PAIF.safetensors --out OURS
+    python -m models.crossfuse.checkpoint OFFICIAL.pth --segmenter PAIF.safetensors --out OURS
 """
 
 from __future__ import annotations

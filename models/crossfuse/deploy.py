@@ -208,27 +208,30 @@ class Block(nn.Module):
 class Base(nn.Module):
     """Features of low frequency; their norm stays whole, for zeros are added around it."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, net: BaseFeatures, precision: CrossFusePrecision) -> None:
         super().__init__()
         self.precision = precision
         attention = net.attn
         self.deviation = InverseDeviation(precision)
         dense = attention.qkv2
-        # [cout, cmid, 3, 3] x [cmid, cin]; the norm's weight too, its bias is added before.
-        self.norm = copy.deepcopy(net.norm1.body)
+        # [cout, cmid, 3, 3] x [cmid, cin].
+        for name in ('weight', 'bias'):
+            values = getattr(net.norm1.body, name).detach().view(-1, 1, 1).clone()
+            self.register_buffer(name, precision.cast('statistics', values))
         weight = torch.einsum('omkl,mi->oikl', dense.weight, matrix(attention.qkv1))
         self.dense = chunks(with_weights(dense, weight, None), 3)
         self.attend = AttentionMatrix(attention.scale, attention.proj, 'base', precision)
         self.feed = FeedForward(net.norm2, net.mlp, 'base', precision)
         precision.place('base', self.dense)
-        precision.place('statistics', self.norm)
 
     def normalised(self, x: Tensor) -> Tensor:
         """Return LayerNorm of [N, C, H, W]."""
         y = self.precision.cast('statistics', x)
         mean = y.mean(1, keepdim=True)
-        y = (y - mean) * self.deviation(x, 'statistics')
-        y = y * self.norm.weight[:, None, None] + self.norm.bias[:, None, None]
+        y = (y - mean) * self.deviation(x, 'statistics') * self.weight + self.bias
         return self.precision.cast('base', y)
 
     def forward(self, x: Tensor) -> Tensor:
