@@ -77,14 +77,19 @@ def worker(way: str, weights: Path, model: Path, size: tuple[int, int], threads:
     serve(build(way, weights, model, size, threads))
 
 
-def serve(frame: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> None:
+def serve(
+    frame: Callable[[], object],
+    clock: Callable[[], float] = time.perf_counter,
+    warm_up: Callable[[], object] | None = None,
+) -> None:
     """Compute a frame, then one for every line on standard input; print the seconds it took.
 
     Args:
         frame: computes one.
         clock: seconds, of the day or of this process's work.
+        warm_up: instead of the first frame, which nobody measures.
     """
-    frame()
+    (warm_up or frame)()
     print('ready', flush=True)
     for _ in sys.stdin:
         start = clock()

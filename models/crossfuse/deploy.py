@@ -120,7 +120,7 @@ class AttentionMatrix(nn.Module):
         heads = len(temperature)
         weight = matrix(last).unflatten(1, (heads, -1)).transpose(0, 1)  # [heads, C, C / heads]
         self.part, self.precision, self.heads = part, precision, heads
-        self.register_buffer('last', weight.detach().clone()[None])
+        self.register_buffer('last', precision.cast(part, weight.detach().clone()[None]))
         self.register_buffer('temperature', temperature.detach().clone())
 
     def forward(self, q: Tensor, k: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class AttentionMatrix(nn.Module):
             cosines = cast('softmax', q @ k.transpose(-2, -1)) / inverse
         attention = (cosines * self.temperature).softmax(-1)  # [N, heads, C / heads, C / heads]
         # [N, heads, C, C / heads] to [N, C, C].
-        return cast(self.part, (self.last @ attention).transpose(1, 2).flatten(2))
+        return (self.last @ cast(self.part, attention)).transpose(1, 2).flatten(2)
 
 
 def times(products: Tensor, x: Tensor) -> Tensor:
