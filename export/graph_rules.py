@@ -92,12 +92,14 @@ COLOUR_CONVERSIONS = 2  # 1x1 convolutions of three channels for luma and chroma
 STATISTICS_POOLS = 16  # 2 modalities x 4 means x 2 directions, with variance and covariance
 
 
-def broken_precision(model: onnx.ModelProto, precision: str) -> list[str]:
+def broken_precision(model: onnx.ModelProto, precision: str, network: str = 'paif') -> list[str]:
     """Return what of a graph is not in the type it must be in, as sentences.
 
     Args:
         model: the exported model.
         precision: 'fp32', 'mixed' or 'safe'.
+        network: name of the exported network. Only PAIF has box means, a form 'safe', and no
+            convolution in FP32 but those of colours.
     """
     found = computed_in(model)
     half = {kind: count['FLOAT16'] for kind, count in found.items() if count['FLOAT16']}
@@ -105,15 +107,16 @@ def broken_precision(model: onnx.ModelProto, precision: str) -> list[str]:
         return [f'is to be FP32 and computes {half} in FP16'] if half else []
     broken = [f'computes {half[kind]} {kind} in FP16' for kind in ONLY_FP32 if kind in half]
     pools = found.get('AveragePool', Counter())['FLOAT']
-    if pools < STATISTICS_POOLS:
+    if network == 'paif' and pools < STATISTICS_POOLS:
         broken.append(
             f'computes {pools} box means in FP32, but variance and covariance take '
             f'{STATISTICS_POOLS}'
         )
     if precision != 'mixed':  # 'safe' has some of them in FP32 on purpose
         return broken
-    full = found.get('Conv', Counter())['FLOAT'] - COLOUR_CONVERSIONS
-    full += found.get('MatMul', Counter())['FLOAT']
+    full = found.get('MatMul', Counter())['FLOAT']
+    if network == 'paif':
+        full += found.get('Conv', Counter())['FLOAT'] - COLOUR_CONVERSIONS
     if full > 0:
         broken.append(f'computes {full} convolutions and matrix products in FP32')
     return broken

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models import deploy as paif_deploy
 from models.checkpoint import load_paif
-from models.precision import FP32, PRECISIONS, Precision
+from models.precision import FP32, MIXED, PRECISIONS, Precision
 from models.uaafusion import deploy as uaafusion_deploy
 from models.uaafusion.checkpoint import load_uaafusion
 
@@ -54,10 +54,10 @@ def _deploy_paif(network: Any, size: tuple[int, int], precision: Precision) -> A
 def _deploy_uaafusion(
     network: Any, size: tuple[int, int], precision: Precision, *, guided: bool = True
 ) -> Any:
-    if precision != FP32:
-        msg = f"UAAFusion in precision '{precision}': only 'fp32' is exported"
+    if precision not in (FP32, MIXED):
+        msg = f"UAAFusion in precision '{precision}': only 'fp32' and 'mixed' are exported"
         raise ValueError(msg)
-    return uaafusion_deploy.deploy(network, size, guided=guided)
+    return uaafusion_deploy.deploy(network, size, guided=guided, half=precision == MIXED)
 
 
 def _architecture(config: Any) -> str:
@@ -75,7 +75,7 @@ NETWORKS = {
     'uaafusion': Exportable(
         load=load_uaafusion,
         deploy=_deploy_uaafusion,
-        precisions=('fp32',),
+        precisions=('fp32', 'mixed'),
         architecture=_architecture,
         # Gradients jump where a ReLU6 switches: the official code's own float32 and float64 differ
         # by up to 1.7e-4.
@@ -86,7 +86,7 @@ NETWORKS = {
     'uaafusion_unguided': Exportable(
         load=load_uaafusion,
         deploy=partial(_deploy_uaafusion, guided=False),
-        precisions=('fp32',),
+        precisions=('fp32', 'mixed'),
         architecture=_architecture,
         bound=0.5 / 255,
     ),

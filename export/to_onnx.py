@@ -217,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     step('checking the graph')
     onnx.checker.check_model(model, full_check=True)
     broken = broken_rules(model, sum(isinstance(m, nn.LayerNorm) for m in deployed.modules()))
-    broken += broken_precision(model, args.precision)
+    broken += broken_precision(model, args.precision, args.network)
     step('comparing in ONNX Runtime')
     serialized = model.SerializeToString()
     for t, v in tensors:

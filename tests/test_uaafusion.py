@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +19,10 @@ from models.checkpoint import CheckpointError
 from models.data import LabelledPair
 from models.uaafusion import train
 from models.uaafusion.checkpoint import load_uaafusion, save_uaafusion
-from models.uaafusion.losses import gradient, losses, score_loss
+from models.uaafusion.losses import gradient, losses, score_loss, weight_tensor
 from models.uaafusion.network import UAAFusion, UAAFusionConfig, load_config
-from models.uaafusion.patches import cut, is_low_contrast, stack
+from models.uaafusion.patches import Crops, cut, is_low_contrast, stack
+from models.uaafusion.segmenter import SSNet, narrowed
 from models.uaafusion.trainer import Schedule, Trainer, batch_losses
 
 COPY = Path(__file__).parent / 'data' / 'parity' / 'uaafusion_seed0.npz'
@@ -74,6 +77,22 @@ def test_configuration_travels_and_names_what_is_wrong() -> None:
         small(channels=3)
     with pytest.raises(FileNotFoundError, match='official'):
         load_config('nothing')
+
+
+def test_a_narrow_segmenter_has_the_same_keys() -> None:
+    """Channels of the usual MobileNetV2 of width 0.35; weights from before the option load."""
+    assert [narrowed(c, 0.35) for c in (32, 16, 24, 32, 64, 96, 160, 320)] == [
+        *(16, 8, 8, 16, 24, 32, 56, 112)
+    ]
+    assert [narrowed(c, 1.0) for c in (16, 24, 48, 320)] == [16, 24, 48, 320]
+    full, narrow = SSNet(4, 8), SSNet(4, 8, 0.35)
+    assert full.state_dict().keys() == narrow.state_dict().keys()
+    assert sum(p.numel() for p in UAAFusion(load_config('small')).parameters()) < 400_000
+    old = json.loads(small(multiplier=1.0).to_json())
+    del old['multiplier']
+    assert UAAFusionConfig.from_json(json.dumps(old)).multiplier == 1.0
+    with pytest.raises(ValueError, match='segmenter channels'):
+        small(multiplier=0.0)
 
 
 def test_official_size() -> None:
@@ -235,6 +254,44 @@ def test_the_segmenter_alone_leaves_fusion_as_it_is() -> None:
     assert any(p.grad is not None and p.grad.any() for p in network.segmenter.parameters())
     batch_losses(network, batch, Schedule()).total.backward()
     assert any(p.grad is not None and p.grad.any() for p in network.fusion.parameters())
+
+
+def test_class_weights_say_what_a_pixel_counts() -> None:
+    scores = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]]).T[None, :, None]
+    label = torch.tensor([[[0, 1]]])
+    parts = [float(score_loss(scores[..., i : i + 1], label[..., i : i + 1], 255)) for i in (0, 1)]
+    found = float(score_loss(scores, label, 255, weight_tensor((1.0, 3.0, 1.0, 1.0), scores)))
+    assert found == pytest.approx((parts[0] + 3 * parts[1]) / 4)
+    assert weight_tensor((), scores) is None
+    with pytest.raises(argparse.ArgumentTypeError, match='over 0'):
+        train.parse_weights('1,0')
+    with pytest.raises(argparse.ArgumentTypeError, match='over 0'):
+        train.parse_weights('one')
+
+
+def test_crops_and_frozen_norms(tmp_path: Path) -> None:
+    """Crops differ between epochs and not between runs; frozen statistics stay what they are."""
+    crops = Crops([pair((48, 64), top=2)] * 2, replace(train.CROPS, size=(32, 32)))
+    schedule = Schedule(
+        *(1, 2), ignored=255, on_logits=True, class_weights=(1.0, 2.0, 1.0, 1.0), frozen_norms=True
+    )
+
+    def trainer(schedule: Schedule) -> Trainer:
+        torch.manual_seed(0)
+        device = torch.device('cpu')
+        return Trainer(UAAFusion(small()), schedule, crops, out=tmp_path, device=device)
+
+    with pytest.raises(ValueError, match='1 class weights for 4 classes'):
+        trainer(replace(schedule, class_weights=(1.0,)))
+    one = trainer(schedule)
+    first, again, later = one.batch(0, 0), trainer(schedule).batch(0, 0), one.batch(1, 0)
+    assert torch.equal(first.thermal, again.thermal)
+    assert not torch.equal(first.thermal, later.thermal)
+    before = {k: v.clone() for k, v in one.network.segmenter.state_dict().items()}
+    one.run()
+    after = one.network.segmenter.state_dict()
+    moved = {k.rsplit('.', 1)[1] for k, v in before.items() if not torch.equal(v, after[k])}
+    assert moved == {'weight', 'bias'}
 
 
 def test_train_command_names_what_is_missing(

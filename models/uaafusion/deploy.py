@@ -11,6 +11,10 @@ rounding:
   and stands in the weights.
 * The gates of a ConvLSTM are one convolution over [x, h].
 * A PReLU of one slope is a LeakyReLU.
+
+With `half`, the layers of the stages, the segmenter's decoder and its whole gradient compute in
+FP16; the segmenter's feature extractor, colours, scores, the sums of the attention, the resize of
+the logits, classes and rounding stay in FP32.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from torch import Tensor, nn
 from models.deploy import leaky
 from models.paif import recolour, rgb_to_ycrcb, stretch_image
 from models.uaafusion.network import ConvLSTM, ConvUnit, UAAFusion, UnfoldingBlock
-from models.uaafusion.vjp import DeployedSegmenter
+from models.uaafusion.vjp import DeployedSegmenter, cast
 
 
 class ReflectConv(nn.Module):
@@ -120,9 +124,18 @@ class DeployedStage(nn.Module):
         first: whether its memories are equal and its LSTM empty.
         last: whether nothing comes after it.
         guided: whether its attention is anything but 0.
+        dtype: what it computes in; pictures come in and go out in FP32.
     """
 
-    def __init__(self, block: UnfoldingBlock, *, first: bool, last: bool, guided: bool) -> None:
+    def __init__(
+        self,
+        block: UnfoldingBlock,
+        *,
+        first: bool,
+        last: bool,
+        guided: bool,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.guided = guided
         channels = block.channels
@@ -136,16 +149,24 @@ class DeployedStage(nn.Module):
             self.remember = unit(block.conv5)
             self.memory = Memory(block.lstm, first=first)
             self.recall = unit(block.conv6)
+        self.to(dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return next(self.parameters()).dtype
 
     def forward(
         self, fused: Tensor, long: Tensor, short: Tensor, memory: list[Tensor], attention: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """Return fused picture, long and short memory, and h and c."""
-        a = self.look(fused)
+        a = self.look(cast(fused, self.dtype))
         long = self.join(torch.cat((a, long) if self.first else (a, long, short), 1))
         change = self.refine(long)
-        short = long + (change * torch.sigmoid(attention) if self.guided else change)
-        fused = torch.sigmoid(self.fuse(short))
+        if self.guided:
+            change = change * cast(torch.sigmoid(attention), self.dtype)
+        short = long + change
+        fused = torch.sigmoid(cast(self.fuse(short), fused.dtype))
         if not self.last:
             memory = self.memory(self.remember(torch.cat((a, long, short), 1)), memory)
             long = self.recall(memory[0])
@@ -155,15 +176,25 @@ class DeployedStage(nn.Module):
 class DeployedUAAFusion(nn.Module):
     """What is exported: the contract of `paif_ros.contract`, uint8 pictures in and out."""
 
-    def __init__(self, network: UAAFusion, size: tuple[int, int], *, guided: bool) -> None:
+    def __init__(
+        self, network: UAAFusion, size: tuple[int, int], *, guided: bool, half: bool
+    ) -> None:
         super().__init__()
         net = network.fusion
+        dtype = torch.float16 if half else torch.float32
         self.guided = guided and len(net.blockflow) > 1
-        self.segmenter = DeployedSegmenter(network.segmenter, size)
-        self.of_thermal, self.of_visible = unit(net.init_conv_ir), unit(net.init_conv_vi)
+        self.segmenter = DeployedSegmenter(network.segmenter, size, dtype)
+        self.of_thermal = unit(net.init_conv_ir).to(dtype)
+        self.of_visible = unit(net.init_conv_vi).to(dtype)
         blocks = [block for block in net.blockflow if isinstance(block, UnfoldingBlock)]
         self.stages = nn.ModuleList(
-            DeployedStage(block, first=k == 0, last=k == len(blocks) - 1, guided=guided and k > 0)
+            DeployedStage(
+                block,
+                first=k == 0,
+                last=k == len(blocks) - 1,
+                guided=guided and k > 0,
+                dtype=dtype,
+            )
             for k, block in enumerate(blocks)
         )
 
@@ -171,7 +202,9 @@ class DeployedUAAFusion(nn.Module):
         """Fuse [N, 1, H, W] in 0..1 with the same to [N, 1, H, W] in 0..1."""
         fused = (thermal + luma) / 2
         mask = torch.sigmoid(self.segmenter(fused)) if self.guided else fused
-        long = short = torch.cat((self.of_thermal(thermal), self.of_visible(luma)), 1)
+        kind = self.segmenter.dtype
+        of_both = self.of_thermal(cast(thermal, kind)), self.of_visible(cast(luma, kind))
+        long = short = torch.cat(of_both, 1)
         memory: list[Tensor] = []
         before = attention = fused
         for k, stage in enumerate(self.stages):
@@ -222,7 +255,9 @@ class DeployedUAAFusion(nn.Module):
 
 
 @torch.no_grad()
-def deploy(network: UAAFusion, size: tuple[int, int], *, guided: bool = True) -> DeployedUAAFusion:
+def deploy(
+    network: UAAFusion, size: tuple[int, int], *, guided: bool = True, half: bool = False
+) -> DeployedUAAFusion:
     """Return the deployment form of a trained network, in eval mode; it is left as it is.
 
     Args:
@@ -230,6 +265,7 @@ def deploy(network: UAAFusion, size: tuple[int, int], *, guided: bool = True) ->
         size: (height, width) of the pictures; multiples of 16.
         guided: whether the segmenter's gradients lead the stages. Without, the attention is 0
             everywhere: an approximation, which leaves out nine of ten runs of the segmenter.
+        half: whether the layers compute in FP16, see the module's docstring.
 
     Raises:
         ValueError: the size does not fit; or the network takes the data step, whose weights ask
@@ -241,5 +277,5 @@ def deploy(network: UAAFusion, size: tuple[int, int], *, guided: bool = True) ->
             'frame, so it is not exported; train without it for the node'
         )
         raise ValueError(msg)
-    deployed = DeployedUAAFusion(copy.deepcopy(network).eval(), size, guided=guided)
+    deployed = DeployedUAAFusion(copy.deepcopy(network).eval(), size, guided=guided, half=half)
     return deployed.eval().requires_grad_(False)

@@ -23,6 +23,11 @@ def gradient(x: Tensor) -> Tensor:
     return F.conv2d(x, kernels, padding=1).abs().sum(1, keepdim=True)
 
 
+def weight_tensor(class_weights: Sequence[float], like: Tensor) -> Tensor | None:
+    """Return class weights as a tensor of the type and place of another; None for none."""
+    return like.new_tensor(class_weights) if class_weights else None
+
+
 def score_loss(
     scores: Tensor, label: Tensor, ignored: int = IGNORED, class_weights: Tensor | None = None
 ) -> Tensor:
@@ -89,7 +94,7 @@ def losses(
         ignored: label that no cross-entropy counts.
         class_weights: of the cross-entropy, one for each class; none for equal ones (official).
     """
-    of_classes = fused.new_tensor(class_weights) if class_weights else None
+    of_classes = weight_tensor(class_weights, fused)
     edges = torch.maximum(gradient(thermal), gradient(luma))
     parts = [score_loss(found, label, ignored, of_classes) for found in scores]
     return Losses(

@@ -34,7 +34,7 @@ from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 FRAMES = 5  # of each generated scene
 # How random crops vary: less than PAIF's first stages, as in its later ones (`models/recipes`).
-CROPS = Augmentation(scale=(0.6, 1.6), tone=0.15, noise=5.0, tint=0.1, haze=0.12)
+CROPS = Augmentation(scale=(0.5, 1.3), tone=0.15, noise=5.0, tint=0.1, haze=0.12)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,11 +68,10 @@ def parser() -> argparse.ArgumentParser:
     add('--background', action='store_true', help='learn background; the official code does not')
     add('--logits', action='store_true', help='cross-entropy of logits; official: of scores')
     add('--segmenter-only', action='store_true', help='a start for joint training (--init)')
+    add('--fusion-only', action='store_true', help='leave the segmenter as it is')
     add('--patches', type=int, help='this many of the patches at most, spread evenly')
     add('--labelled', action='store_true', help='only patches that show more than background')
-    add(
-        '--crops', action='store_true', help='random varied crops in place of patches'
-    )
+    add('--crops', action='store_true', help='random varied crops in place of patches')
     add(
         '--class-weights',
         type=parse_weights,
@@ -153,6 +152,7 @@ def main(argv: list[str] | None = None) -> int:
             segmenter_only=args.segmenter_only,
             class_weights=args.class_weights,
             frozen_norms=args.frozen_norms,
+            fusion_only=args.fusion_only,
         )
         network = initial(args)
         names = [label.name for label in network.config.classes]

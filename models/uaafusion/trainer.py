@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.attribution.integrated import weights_of
 from models.datasets.pair import IGNORE
-from models.uaafusion.losses import IGNORED, Losses, losses
+from models.uaafusion.losses import IGNORED, Losses, losses, score_loss, weight_tensor
 from models.uaafusion.network import UAAFusion
 from models.uaafusion.patches import Crops, Patch, Patches, stack
 
@@ -36,14 +35,16 @@ class Schedule:
         on_logits: cross-entropy of logits. The official code takes it of scores in 0..1, where no
             class can win by more than a factor of e.
         seed: of initial weights, order and dropout.
-        segmenter_only: leave the fusion network as it is and train the segmenter on both pictures
-            and their mean: where joint training starts from (`SS_pretrain.pth` of the authors).
-            All three go through it as one batch, so that the statistics of its BatchNorms are
-            those it trains with.
+        segmenter_only: leave the fusion network as it is and train the segmenter: where joint
+            training starts from (`SS_pretrain.pth` of the authors). Each patch is seen as the
+            thermal or the visible picture or a mean of both, drawn anew in every step, all in one
+            batch, so that its BatchNorms train with the statistics that they keep.
         class_weights: of the cross-entropy, one for each class; none for equal ones (official).
         frozen_norms: keep the segmenter's BatchNorm statistics. Else, as in the official code,
             every forward of the attribution moves them, most of them over darkened pictures, and
             the mask at work, which takes the statistics, differs from the one in training.
+        fusion_only: leave the segmenter as it is, in the form it has at work, and train the
+            fusion network under it.
     """
 
     epochs: int = 40
@@ -56,6 +57,7 @@ class Schedule:
     segmenter_only: bool = False
     class_weights: tuple[float, ...] = ()
     frozen_norms: bool = False
+    fusion_only: bool = False
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.halve_every) < 1 or self.rate <= 0:
@@ -63,6 +65,9 @@ class Schedule:
                 f'epochs {self.epochs}, batch {self.batch}, halve_every {self.halve_every}, '
                 f'rate {self.rate}: the first three at least 1, the rate over 0'
             )
+            raise ValueError(msg)
+        if self.segmenter_only and self.fusion_only:
+            msg = 'segmenter_only and fusion_only: choose one, or neither to train both'
             raise ValueError(msg)
 
     def learning_rate(self, epoch: int) -> float:
@@ -81,31 +86,37 @@ def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Loss
         batch: patches.
         schedule: says what the cross-entropy takes.
     """
-    if schedule.segmenter_only:
-        fused = (batch.thermal + batch.luma) / 2  # what leads the first stage at work
-        weights = weights_of(torch.zeros_like(fused), torch.zeros_like(fused))  # one half each
-    else:
-        mask, weights = network.weigh(batch.thermal, batch.luma, batch.label)
-        *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
-        fused = last.fused
     segment = network.segmenter.logits if schedule.on_logits else network.segmenter
-    pictures = fused, batch.thermal, batch.luma
+    label = batch.label.where(
+        batch.label != IGNORE, torch.full_like(batch.label, schedule.ignored)
+    )
     if schedule.segmenter_only:
-        scores = segment(torch.cat(pictures)).chunk(len(pictures))
-    else:
-        scores = [segment(picture) for picture in pictures]
+        found = segment(drawn_mean(batch.thermal, batch.luma))
+        nothing = found.new_zeros(())
+        of_classes = weight_tensor(schedule.class_weights, found)
+        segmentation = score_loss(found, label, schedule.ignored, of_classes)
+        return Losses(nothing, nothing, nothing, segmentation)
+    mask, weights = network.weigh(batch.thermal, batch.luma, batch.label)
+    *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
     return losses(
-        fused,
+        last.fused,
         batch.thermal,
         batch.luma,
         weights=weights,
-        scores=(scores[0], scores[1], scores[2]),
-        label=batch.label.where(
-            batch.label != IGNORE, torch.full_like(batch.label, schedule.ignored)
-        ),
+        scores=(segment(last.fused), segment(batch.thermal), segment(batch.luma)),
+        label=label,
         ignored=schedule.ignored,
         class_weights=schedule.class_weights,
     )
+
+
+def drawn_mean(thermal: Tensor, luma: Tensor) -> Tensor:
+    """Return a weighted mean of each pair of pictures [N, 1, H, W].
+
+    The weight is uniform, and 0 or 1 (one picture alone) for a sixth of the pairs each.
+    """
+    drawn = torch.rand(len(luma), 1, 1, 1, device=luma.device)
+    return torch.lerp(luma, thermal, (1.5 * drawn - 0.25).clamp(0, 1))
 
 
 class Trainer:
@@ -134,9 +145,11 @@ class Trainer:
         classes = len(network.config.classes)
         if len(schedule.class_weights) not in {0, classes}:
             msg = (
-                f'{len(schedule.class_weights)} class weights for {classes} classes: one for each'
+                f'{len(schedule.class_weights)} class weights for {classes} classes: give as many'
             )
             raise ValueError(msg)
+        # channels_last halves the time of depthwise convolutions on CPUs.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.schedule, self.patches = network.to(device), schedule, patches
         self.out, self.device = out, device
         self.checkpoint = out / 'checkpoint.pt'
@@ -162,7 +175,9 @@ class Trainer:
         bar = tqdm(total=self.schedule.epochs * self.steps, initial=done, unit='step')
         started, found = time.monotonic(), list[list[float]]()
         self.network.train()
-        if self.schedule.frozen_norms:
+        if self.schedule.fusion_only:
+            self.network.segmenter.eval().requires_grad_(False)
+        elif self.schedule.frozen_norms:
             for part in self.network.segmenter.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval()

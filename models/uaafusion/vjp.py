@@ -110,6 +110,11 @@ class Linear(nn.Module):
         return y
 
 
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `x` in a type; the same tensor where it has it, so no Cast node."""
+    return x if x.dtype == dtype else x.to(dtype)
+
+
 def inside(gradient: Tensor, output: Tensor, limit: float | None = None) -> Tensor:
     """Return the gradient before a ReLU, or a ReLU6 with `limit`, of its output's gradient."""
     passed = output > 0
@@ -227,12 +232,17 @@ class DeployedSegmenter(nn.Module):
     Args:
         net: trained weights; left as they are.
         size: (height, width), multiples of 16.
+        dtype: what decoder and gradient compute in. Pictures, logits, gradients of pictures and
+            the feature extractor's forward stay in FP32: in FP16 one in a thousand of its ReLU6
+            outputs would change sides, which is all that FP16 does to the gradient.
     """
 
     rows: Tensor
     columns: Tensor
 
-    def __init__(self, net: SSNet, size: tuple[int, int]) -> None:
+    def __init__(
+        self, net: SSNet, size: tuple[int, int], dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         if size[0] % STRIDE or size[1] % STRIDE:
             msg = f'size {size[0]}x{size[1]}: both must be multiples of {STRIDE}'
@@ -252,20 +262,31 @@ class DeployedSegmenter(nn.Module):
         self.classes = Linear(pointwise(net.cls_conv.weight[:, :, 0, 0], net.cls_conv.bias))
         self.register_buffer('rows', resize_matrix(quarter[0], size[0]))
         self.register_buffer('columns', resize_matrix(quarter[1], size[1]))
+        for part in (self.shortcut, self.high, self.low, self.cat, self.classes):
+            part.to(dtype)
+        for layer in self.blocks.modules():
+            if isinstance(layer, Linear):
+                layer.back.to(dtype)
+        self.rows, self.columns = self.rows.to(dtype), self.columns.to(dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What decoder and gradient compute in."""
+        return self.rows.dtype
 
     def run(self, x: Tensor) -> tuple[Tensor, Tape]:
         """Return the logits [N, classes, H, W] of a luma picture [N, 1, H, W], and the tape."""
-        outputs = []
+        outputs, kind = [], x.dtype
         low = x
         for place, block in enumerate(self.blocks):
             x, found = block(x)
             outputs.append(found)
             if place == LOW:
                 low = x
-        shortcut = F.relu(self.shortcut(low))
-        cat = F.relu(self.high(x) + self.low(shortcut))
+        shortcut = F.relu(self.shortcut(cast(low, self.dtype)))
+        cat = F.relu(self.high(cast(x, self.dtype)) + self.low(shortcut))
         features = F.relu(self.cat(cat))
-        logits = resized(self.classes(features), self.size)
+        logits = resized(cast(self.classes(features), kind), self.size)
         return logits, Tape(outputs, shortcut, cat, features)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -298,6 +319,6 @@ class DeployedSegmenter(nn.Module):
         """
         logits, tape = self.run(fused)
         scores = torch.sigmoid(logits)
-        gradient = self.vjp(mask * scores * (1 - scores), tape)
+        gradient = self.vjp(cast(mask * scores * (1 - scores), self.dtype), tape)
         # Divided last: a five-millionth in every layer would leave the range of FP16.
-        return gradient / (logits.shape[1] * self.size[0] * self.size[1])
+        return cast(gradient, fused.dtype) / (logits.shape[1] * self.size[0] * self.size[1])
