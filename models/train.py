@@ -1,7 +1,8 @@
 """Train a PAIF network by a recipe: standard, or adversarially against attacks made as it learns.
 
-    python -m models.train --recipe small --data ../shared/data --out runs/small
-    torchrun --nproc-per-node 4 -m models.train --recipe small --data ... --out ...
+    python -m models.train --recipe own --data ../data/mine --out runs/mine
+    python -m models.train --recipe robust --data ../shared/data --out runs/small
+    torchrun --nproc-per-node 4 -m models.train --recipe robust --data ... --out ...
 
 Recipes are JSON files in `models/recipes`; each names its stages (`models.recipe`). Stopped, the
 same command goes on where it was. `--out` holds the checkpoint, the log (CSV) and, at the end,
@@ -61,6 +62,12 @@ def main(argv: list[str] | None = None) -> int:
         given = {'scenes': args.scenes, 'seed': args.seed}
         recipe = replace(recipe, **{k: v for k, v in given.items() if v is not None})
         config = load_config(args.config)
+        if len(recipe.class_weights) != len(config.classes):
+            msg = (
+                f'recipe {args.recipe!r} has {len(recipe.class_weights)} class_weights, '
+                f'configuration {args.config!r} has {len(config.classes)} classes: one for each'
+            )
+            raise ValueError(msg)
         workers = Workers.from_environment(args.device)
         sources = read_sources(recipe, args.data, len(config.classes))
         torch.manual_seed(recipe.seed)

@@ -24,6 +24,7 @@ from models.objective import Objective, TargetCascade
 from models.paif import PAIF, load_config
 from models.recipe import FOLDER, Recipe, Stage, load_recipe
 from models.sources import read_sources
+from models.train import main
 from models.trainer import Position, Trainer
 from models.workers import Workers
 
@@ -316,6 +317,18 @@ def test_recipes_travel_as_json_and_refuse_what_is_wrong() -> None:
     scaled = RECIPE.scaled(0.01)
     assert [stage.steps for stage in scaled.stages] == [2, 2, 2, 2]
     assert [stage.warmup for stage in scaled.stages] == [1, 1, 1, 1]
+
+
+def test_a_recipe_weighs_every_class_of_its_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / 'two.json'
+    path.write_text(replace(RECIPE, class_weights=(0.5, 1.0)).to_json())
+    assert main(['--recipe', str(path), '--out', str(tmp_path / 'run')]) == 2
+    said = capsys.readouterr().err
+    assert "two.json' has 2 class_weights" in said
+    assert "'paif_small' has 4 classes" in said
+    assert not (tmp_path / 'run').exists()
 
 
 def test_sources_are_named_by_the_recipe(tmp_path: Path) -> None:
