@@ -371,8 +371,8 @@ class DeployedCrossFuse(nn.Module):
         base, detail = (x[:count] + x[count:] for x in self.encoder(both))
         change = self.decoder(self.base_fuse(base), self.detail_fuse(detail))
         if self.scale > 1:
-            guides = (both[count:], both[:count]), (thermal, luma)
-            small, large = (tuple(cast('upsampling', x) for x in pair) for pair in guides)
+            small = cast('upsampling', both[count:]), cast('upsampling', both[:count])
+            large = cast('upsampling', thermal), cast('upsampling', luma)
             change = guided_upsampling(cast('upsampling', change), small, large)
         return torch.sigmoid(cast('sigmoid', change) + cast('sigmoid', luma))
 

@@ -60,11 +60,11 @@ def compared(fixture: Fixture) -> Iterator[tuple[str, Tensor, float]]:
         chosen = tensor[:, fixture['idx/ch64']]
         for key, value in ((f'mean/{name}', tensor.mean((2, 3))), (f'mid/{name}__ch64', chosen)):
             yield key, value, tolerance(fixture[key])
-    fused = network.fuse_luma(thermal, luma)
+    fused = network.decoder(base, detail, luma)
     yield 'out/fused_sigmoid', fused, TOLERANCE
     yield 'out/fused_minmax', stretch_image(fused), TOLERANCE
     yield 'out/fused_noresidual', network.decoder(base, detail), TOLERANCE
-    yield 'out/recon_vis', network.reconstruct(luma)[0], TOLERANCE
+    yield 'out/recon_vis', network.decoder(*encoded['vis'][:2], luma), TOLERANCE
     for kind in ('base', 'detail'):
         pair = (getattr(encoded[side], kind) for side in ('vis', 'ir'))
         yield f'out/cc_{kind}', correlation(*pair), TOLERANCE

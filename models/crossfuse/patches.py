@@ -58,7 +58,8 @@ def patches_of(
     if side < 1 or stride < 1:
         msg = f'patch of {side} pixels, stride {stride}: both at least 1'
         raise ValueError(msg)
-    thermal, luma = [], []
+    thermal: list[Bytes] = []
+    luma: list[Bytes] = []
     for pair in pairs:
         pictures = [pair.thermal, cv2.cvtColor(pair.visible, cv2.COLOR_RGB2GRAY)]
         rows, columns = (length // scale for length in pair.thermal.shape)
