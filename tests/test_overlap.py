@@ -348,6 +348,21 @@ def test_a_job_is_prepared_just_before_the_network_is_free() -> None:
         assert pace.wait_ns() <= 0
 
 
+def test_preparing_is_told_by_its_fastest_and_the_network_by_its_median() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    for prepare, infer in ((5, 10), (2, 50), (9, 30)):
+        with pace.at(Stage.PREPARE):
+            clock.now += prepare
+        pace.hand_over(Stage.INFER)
+        with pace.at(Stage.INFER):
+            clock.now += infer
+        pace.done()
+    pace.hand_over(Stage.INFER)
+    with pace.at(Stage.INFER):
+        assert pace.wait_ns() == 30 - 2
+
+
 def test_a_slow_last_stage_holds_back_the_first() -> None:
     pace, clock = paced(2, 10, 30)
     pace.hand_over(Stage.FINISH)

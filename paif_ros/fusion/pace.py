@@ -100,7 +100,9 @@ class Pace:
 
         To be asked with nothing that waits for the network.
         """
-        prepare, infer, finish = (self._typical(stage) for stage in Stage)
+        infer, finish = self._typical(Stage.INFER), self._typical(Stage.FINISH)
+        # The least: who is ready late costs the network a moment, who is ready early gets old.
+        prepare = min(self._took[Stage.PREPARE], default=0)
         now = self._clock()
         computed = finished = now  # when the network, and the last stage, are free
         if (since := self._since.get(Stage.FINISH)) is not None:
