@@ -246,14 +246,20 @@ def test_training_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) ->
         trainer('stopped', replace(schedule, rate=1e-3)).run()
 
 
-def test_the_segmenter_alone_leaves_fusion_as_it_is() -> None:
+def test_each_network_alone_leaves_the_other_as_it_is() -> None:
     batch = stack(cut([pair((32, 64), top=2)], 32))
     network = UAAFusion(small()).train()
     batch_losses(network, batch, Schedule(segmenter_only=True)).total.backward()
     assert all(p.grad is None for p in network.fusion.parameters())
     assert any(p.grad is not None and p.grad.any() for p in network.segmenter.parameters())
-    batch_losses(network, batch, Schedule()).total.backward()
+    network.zero_grad()
+    batch_losses(network, batch, Schedule(fusion_only=True)).total.backward()
+    assert all(p.grad is None for p in network.segmenter.parameters())
     assert any(p.grad is not None and p.grad.any() for p in network.fusion.parameters())
+    batch_losses(network, batch, Schedule()).total.backward()
+    assert any(p.grad is not None and p.grad.any() for p in network.segmenter.parameters())
+    with pytest.raises(ValueError, match='choose one'):
+        Schedule(segmenter_only=True, fusion_only=True)
 
 
 def test_class_weights_say_what_a_pixel_counts() -> None:
@@ -292,6 +298,22 @@ def test_crops_and_frozen_norms(tmp_path: Path) -> None:
     after = one.network.segmenter.state_dict()
     moved = {k.rsplit('.', 1)[1] for k, v in before.items() if not torch.equal(v, after[k])}
     assert moved == {'weight', 'bias'}
+
+
+def test_a_run_starts_from_the_parts_of_two_files(tmp_path: Path) -> None:
+    files = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        files.append(tmp_path / f'{seed}.safetensors')
+        save_uaafusion(files[-1], UAAFusion(small()))
+    (tmp_path / 'c.json').write_text(small().to_json())
+    common = ['--config', str(tmp_path / 'c.json'), '--out', str(tmp_path)]
+    both = ['--init', str(files[0]), '--init-segmenter', str(files[1])]
+    found = train.initial(train.parser().parse_args([*common, *both]))
+    fusion, segmenter = (load_uaafusion(file) for file in files)
+    for part in ('fusion.init_conv_ir.conv_unit.0.weight', 'segmenter.cls_conv.weight'):
+        source = fusion if part.startswith('fusion') else segmenter
+        assert torch.equal(found.state_dict()[part], source.state_dict()[part]), part
 
 
 def test_train_command_names_what_is_missing(

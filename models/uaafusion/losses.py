@@ -95,12 +95,35 @@ def losses(
         class_weights: of the cross-entropy, one for each class; none for equal ones (official).
     """
     of_classes = weight_tensor(class_weights, fused)
-    edges = torch.maximum(gradient(thermal), gradient(luma))
     parts = [score_loss(found, label, ignored, of_classes) for found in scores]
+    return fusion_losses(
+        fused, thermal, luma, weights.thermal, weights.visible, torch.stack(parts).mean()
+    )
+
+
+def fusion_losses(  # noqa: PLR0917 - each is named below
+    fused: Tensor,
+    thermal: Tensor,
+    luma: Tensor,
+    of_thermal: Tensor,
+    of_visible: Tensor,
+    segmentation: Tensor,
+) -> Losses:
+    """Compute the losses of a fused picture beside that of its segmentation.
+
+    Args:
+        fused: f, as all maps [N, 1, H, W].
+        thermal: i.
+        luma: v.
+        of_thermal: w_i.
+        of_visible: w_v.
+        segmentation: loss of the segmentation, a scalar.
+    """
+    edges = torch.maximum(gradient(thermal), gradient(luma))
     return Losses(
         # The weights stand inside the square, as in the official code.
-        thermal=(weights.thermal * (thermal - fused)).square().mean(),
-        visible=(weights.visible * (luma - fused)).square().mean(),
+        thermal=(of_thermal * (thermal - fused)).square().mean(),
+        visible=(of_visible * (luma - fused)).square().mean(),
         gradient=F.l1_loss(gradient(fused), edges),
-        segmentation=torch.stack(parts).mean(),
+        segmentation=segmentation,
     )

@@ -266,7 +266,7 @@ class UAAFusion(nn.Module):
         self.segmenter = SSNet(len(config.classes), config.decoder, config.multiplier)
 
     def stages(
-        self, thermal: Tensor, luma: Tensor, mask: Tensor, weights: Weights | None = None
+        self, thermal: Tensor, luma: Tensor, mask: Tensor | None, weights: Weights | None = None
     ) -> Iterator[Stage]:
         """Run the unfolded stages one by one.
 
@@ -274,6 +274,7 @@ class UAAFusion(nn.Module):
             thermal: [N, 1, H, W] in 0..1.
             luma: of the visible picture, the same shape.
             mask: [N, classes, H, W]: one-hot labels in training, else scores of the mean picture.
+                None leaves the segmenter out: an attention of 0 everywhere.
             weights: of both modalities; only the data step asks for them.
 
         Yields:
@@ -287,7 +288,7 @@ class UAAFusion(nn.Module):
         before, attention = stage.fused.detach(), stage.attention
         for k, block in enumerate(self.fusion.blockflow):
             fused = stage.fused
-            if k:
+            if k and mask is not None:
                 path = fused.detach()
                 # Running mean of gradient times step: an integral of gradients along f_0 .. f_k.
                 gain = guidance(self.segmenter, path, mask) * (path - before)

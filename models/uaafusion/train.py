@@ -32,6 +32,7 @@ from models.uaafusion.trainer import Schedule, Trainer
 from models.workers import Workers
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
+SEGMENTER = 'segmenter.'  # how its keys begin in weights of both networks
 FRAMES = 5  # of each generated scene
 # How random crops vary: less than PAIF's first stages, as in its later ones (`models/recipes`).
 CROPS = Augmentation(scale=(0.5, 1.3), tone=0.15, noise=5.0, tint=0.1, haze=0.12)
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add('--scenes', type=int, default=0, help='generated scenes beside them')
     add('--out', type=Path, required=True, help='folder of the run')
     add('--init', type=Path, help='weights of both networks to start from')
-    add('--init-segmenter', type=Path, help="SS_Net's weights alone, such as SS_pretrain.pth")
+    add('--init-segmenter', type=Path, help="SS_Net's weights, such as SS_pretrain.pth")
     add('--epochs', type=int, default=usual.epochs)
     add('--batch', type=int, default=usual.batch)
     add('--patch', type=int, default=256, help='side of a patch in pixels, default 256')
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add('--background', action='store_true', help='learn background; the official code does not')
     add('--logits', action='store_true', help='cross-entropy of logits; official: of scores')
     add('--segmenter-only', action='store_true', help='a start for joint training (--init)')
-    add('--fusion-only', action='store_true', help='leave the segmenter as it is')
+    add('--fusion-only', action='store_true', help='the other start, without attention')
     add('--patches', type=int, help='this many of the patches at most, spread evenly')
     add('--labelled', action='store_true', help='only patches that show more than background')
     add('--crops', action='store_true', help='random varied crops in place of patches')
@@ -132,7 +133,13 @@ def initial(args: argparse.Namespace) -> UAAFusion:
     if args.init:
         network = load_uaafusion(args.init, config)
     if args.init_segmenter:
-        load_into(network.segmenter, read_weights(args.init_segmenter)[0], args.init_segmenter)
+        state, _ = read_weights(args.init_segmenter)
+        of_both = {
+            key.removeprefix(SEGMENTER): value
+            for key, value in state.items()
+            if key.startswith(SEGMENTER)
+        }
+        load_into(network.segmenter, of_both or state, args.init_segmenter)
     return network
 
 

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.datasets.pair import IGNORE
-from models.uaafusion.losses import IGNORED, Losses, losses, score_loss, weight_tensor
+from models.uaafusion.losses import (
+    IGNORED,
+    Losses,
+    fusion_losses,
+    losses,
+    score_loss,
+    weight_tensor,
+)
 from models.uaafusion.network import UAAFusion
 from models.uaafusion.patches import Crops, Patch, Patches, stack
 
@@ -43,8 +50,8 @@ class Schedule:
         frozen_norms: keep the segmenter's BatchNorm statistics. Else, as in the official code,
             every forward of the attribution moves them, most of them over darkened pictures, and
             the mask at work, which takes the statistics, differs from the one in training.
-        fusion_only: leave the segmenter as it is, in the form it has at work, and train the
-            fusion network under it.
+        fusion_only: leave the segmenter out and train the fusion network without attention and
+            with weights of one half: the other start of joint training, for a tenth of its time.
     """
 
     epochs: int = 40
@@ -96,6 +103,12 @@ def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Loss
         of_classes = weight_tensor(schedule.class_weights, found)
         segmentation = score_loss(found, label, schedule.ignored, of_classes)
         return Losses(nothing, nothing, nothing, segmentation)
+    if schedule.fusion_only:
+        *_, last = network.stages(batch.thermal, batch.luma, None)
+        half = torch.full_like(batch.luma, 0.5)
+        return fusion_losses(
+            last.fused, batch.thermal, batch.luma, half, half, last.fused.new_zeros(())
+        )
     mask, weights = network.weigh(batch.thermal, batch.luma, batch.label)
     *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
     return losses(
@@ -175,9 +188,7 @@ class Trainer:
         bar = tqdm(total=self.schedule.epochs * self.steps, initial=done, unit='step')
         started, found = time.monotonic(), list[list[float]]()
         self.network.train()
-        if self.schedule.fusion_only:
-            self.network.segmenter.eval().requires_grad_(False)
-        elif self.schedule.frozen_norms:
+        if self.schedule.frozen_norms:
             for part in self.network.segmenter.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval()
