@@ -145,7 +145,9 @@ class Ray:
     Args:
         address: of a cluster, such as 'auto' or 'ray://host:10001'; '' starts Ray here.
         workers: how many tasks at once where Ray is started here.
-        retries: how often Ray runs a task again that failed or whose process was killed.
+        retries: how often Ray runs a task again that failed or whose process was killed. Where Ray
+            is started here, that holds for tasks too that it kills itself since the machine runs
+            out of memory; a cluster has its own number for these, by default without an end.
         cpus: that a task takes.
         gpus: that a task takes, such as 0.5.
         work: does a task; found by its name in the other processes.
@@ -166,6 +168,7 @@ class Ray:
     ) -> None:
         self._work = work
         os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # before it is imported
+        os.environ.setdefault('RAY_task_oom_retries', str(retries))
         try:
             import ray
         except ImportError as err:
