@@ -12,6 +12,9 @@ from torch import Tensor
 
 from models import deploy as paif_deploy
 from models.checkpoint import load_paif
+from models.crossfuse import deploy as crossfuse_deploy
+from models.crossfuse.checkpoint import load_crossfuse
+from models.crossfuse.precision import PRECISIONS as CROSSFUSE_PRECISIONS
 from models.precision import FP32, MIXED, PRECISIONS, Precision
 from models.uaafusion import deploy as uaafusion_deploy
 from models.uaafusion.checkpoint import load_uaafusion
@@ -60,6 +63,15 @@ def _deploy_uaafusion(
     return uaafusion_deploy.deploy(network, size, guided=guided, half=precision == MIXED)
 
 
+def _deploy_crossfuse(network: Any, size: tuple[int, int], precision: Precision) -> Any:
+    del size  # the same graph for every size
+    if str(precision) not in CROSSFUSE_PRECISIONS:
+        names = sorted(CROSSFUSE_PRECISIONS)
+        msg = f"CrossFuse in precision '{precision}': only {names} are exported"
+        raise ValueError(msg)
+    return crossfuse_deploy.deploy(network, CROSSFUSE_PRECISIONS[str(precision)])
+
+
 def _architecture(config: Any) -> str:
     return str(config.architecture())
 
@@ -70,6 +82,13 @@ NETWORKS = {
         deploy=_deploy_paif,
         precisions=tuple(sorted(PRECISIONS)),
         architecture=lambda config: config.genotype.to_json(),
+        bound=1e-4,
+    ),
+    'crossfuse': Exportable(
+        load=load_crossfuse,
+        deploy=_deploy_crossfuse,
+        precisions=tuple(sorted(CROSSFUSE_PRECISIONS)),
+        architecture=_architecture,
         bound=1e-4,
     ),
     'uaafusion': Exportable(

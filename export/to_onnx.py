@@ -4,6 +4,7 @@
     python export/to_onnx.py models/weights/paif_small.safetensors --precision mixed
     python export/to_onnx.py official.pth --config paif_official_b3 --out paif_b3.onnx
     python export/to_onnx.py UAAFusion.pth --network uaafusion --config official
+    python export/to_onnx.py crossfuse.safetensors --network crossfuse
 
 Steps: load the weights (strictly), transform the network for deployment and compare it with the
 plain one, export (opset 18, static shape, one file), check the file (onnx.checker and the rules of

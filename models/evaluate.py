@@ -7,6 +7,7 @@
     python -m models.evaluate --weights FILE --data DIR --attacks none,pgd5 --pictures FOLDER
     python -m models.evaluate --weights FILE.onnx --data DIR --fusion-metrics
     python -m models.evaluate --network uaafusion --weights FILE.safetensors --data DIR
+    python -m models.evaluate --network crossfuse --weights FILE.safetensors --data DIR
     python -m models.evaluate --weights FILE.safetensors --scenes 24 --missing thermal --fill grey
 
 `--data` is a folder laid out {vi,ir,label}/NAME; `--scenes` draws scenes training never sees.
@@ -51,7 +52,7 @@ from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 from paif_ros.contract import ClassLabel
 from paif_ros.errors import PaifError
 
-KINDS = ('paif', 'uaafusion')
+KINDS = ('crossfuse', 'paif', 'uaafusion')
 SHEETS = 3  # pairs of each set that are drawn
 Run = Callable[[str, Sequence[LabelledPair], Sequence[Attack], 'str | None'], Iterator[Outcome]]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from models.crossfuse.network import CrossFuse
 from models.metrics import Scores
 from models.paif import PAIF, rgb_to_ycrcb, stretch_image
 from models.uaafusion.network import UAAFusion
@@ -21,7 +22,7 @@ class OneInput(nn.Module):
         camera: 'visible' in its colours, or 'thermal' as grey; UAAFusion's segmenter sees luma.
     """
 
-    def __init__(self, network: PAIF | UAAFusion, camera: str) -> None:
+    def __init__(self, network: PAIF | UAAFusion | CrossFuse, camera: str) -> None:
         super().__init__()
         if camera not in INPUTS[1:]:
             msg = f'input {camera!r}: choose one of {INPUTS[1:]}'
@@ -52,7 +53,7 @@ class Stretched(nn.Module):
         return stretch_image(fused), logits
 
 
-def feed(network: PAIF | UAAFusion, name: str) -> nn.Module:
+def feed(network: PAIF | UAAFusion | CrossFuse, name: str) -> nn.Module:
     """Return the network with its fused picture for 'fused', else its segmenter on one camera."""
     if name != INPUTS[0]:
         return OneInput(network, name)
