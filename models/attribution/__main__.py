@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument(
             '--class', dest='names', action='append', default=[], help='may be given again'
         )
-        one.add_argument('--size', type=parse_size, default=(240, 320), help='HEIGHTxWIDTH')
+        one.add_argument('--size', type=parse_size, default=(256, 320), help='default 256x320')
         one.add_argument('--steps', type=int, default=STEPS, help=f'of the path, default {STEPS}')
         one.add_argument('--json', type=Path, help='write the shares there too')
     return top
