@@ -28,7 +28,8 @@ class Trial:
         results: pairs whose fused picture and mask both arrived.
         result_rate: of them a second.
         drops: pairs without a result by reason; 'before_node' and 'after_node' were lost between
-            processes, 'pending' were under way at the end, the others are the node's own reasons.
+            processes, 'pending' were under way at the end (less those that the trial before had
+            left), the others are the node's own reasons.
         latency_ms: from the RGB frame's stamp to the later of both pictures: mean, p50, p99, max;
             empty without results.
         jitter_ms: change from one interval between results to the next, absolute: mean, max;

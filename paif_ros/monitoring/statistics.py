@@ -32,7 +32,7 @@ class StageTimes:
 
     Attributes:
         pairing: receipt of the later frame until the job was made.
-        waiting: job made until the worker took it.
+        waiting: job made until it was taken, and between stages where these overlap.
         decode: messages to arrays.
         thermal: thermal frame to 8 bit.
         registration: thermal frame into the RGB frame, both to the model's size.
