@@ -11,6 +11,7 @@ from models.attacks import Attack, perturb
 from models.data import Batch, blend
 from models.losses import FUSION_WEIGHT, SEGMENTATION_WEIGHT, fusion_loss, segmentation_loss
 from models.paif import PAIF, recolour, rgb_to_ycrcb
+from models.weak_aggressive import OURS, WeakAggressive
 
 
 def segment(network: PAIF, x: Tensor) -> Tensor:
@@ -84,12 +85,17 @@ class Objective:
         adversarial: weight lambda of the adversarial loss, 0 for none.
         attack: how adversarial pictures are made.
         class_weights: of the cross-entropy.
+        self_supervised: weight beta of the weak-aggressive loss of the fused picture beside the
+            fusion loss, 0 for none; 'segment' has no use for it.
+        views: of that loss.
     """
 
     kind: str
     adversarial: float
     attack: Attack
     class_weights: tuple[float, ...]
+    self_supervised: float = 0.0
+    views: WeakAggressive = OURS
 
     def cascade(self, network: PAIF, batch: Batch) -> nn.Module:
         """Return the part of a network that this stage trains and attacks."""
@@ -107,14 +113,14 @@ class Objective:
         Args:
             network: in training mode.
             batch: pairs; at least two where there is an adversarial part.
-            generator: of the attack's random start.
+            generator: of the attack's random start and of the views.
 
         Raises:
             ValueError: an adversarial part with less than two pairs.
         """
         if not self.adversarial:
             fused, logits = self.cascade(network, batch)(batch.thermal, batch.visible)
-            return self.loss(fused, logits, batch.target, batch.label)
+            return self.loss(generator, fused, logits, batch.target, batch.label)
         half = len(batch.label) // 2
         if not half:
             msg = 'adversarial training with batches of 1: half is attacked, so at least 2'
@@ -128,8 +134,8 @@ class Objective:
         )
         # L_F compares with the clean target also where the inputs are attacked (spec 3.1).
         parts = (fused, logits, batch.target, batch.label)
-        clean = self.loss(*(part[:half] for part in parts))
-        hard = self.loss(*(part[half:] for part in parts))
+        clean = self.loss(generator, *(part[:half] for part in parts))
+        hard = self.loss(generator, *(part[half:] for part in parts))
         return (clean + self.adversarial * hard) / (1 + self.adversarial)
 
     def attacked(self, network: PAIF, batch: Batch, generator: torch.Generator) -> Batch:
@@ -149,19 +155,36 @@ class Objective:
         )
         return replace(batch, thermal=thermal, visible=visible)
 
-    def loss(self, fused: Tensor, logits: Tensor, target: Tensor, label: Tensor) -> Tensor:
+    def loss(
+        self,
+        generator: torch.Generator,
+        fused: Tensor,
+        logits: Tensor,
+        target: Tensor,
+        label: Tensor,
+    ) -> Tensor:
         """Return 0.1 L_F + 4 CE (spec 3.1), or the part of it that this stage trains.
 
+        With a self-supervised part, L_F + beta L_WA takes the place of L_F (CrossFuse, spec 2).
+
         Args:
+            generator: of the weak and aggressive views.
             fused: fused luma [N, 1, H, W].
             logits: [N, classes, h, w].
             target: fusion target of the clean pairs, [N, 1, H, W].
             label: int64 [N, H, W], 255 ignored.
         """
         if self.kind == 'fuse':
-            return fusion_loss(fused, target)
+            return self.fusion(generator, fused, target)
         weights = fused.new_tensor(self.class_weights)
         loss = SEGMENTATION_WEIGHT * segmentation_loss(logits, label, weights)
         if self.kind == 'joint':
-            loss = loss + FUSION_WEIGHT * fusion_loss(fused, target)
+            loss = loss + FUSION_WEIGHT * self.fusion(generator, fused, target)
+        return loss
+
+    def fusion(self, generator: torch.Generator, fused: Tensor, target: Tensor) -> Tensor:
+        """Return L_F, and beta L_WA where there is a self-supervised part; arguments as `loss`."""
+        loss = fusion_loss(fused, target)
+        if self.self_supervised:
+            loss = loss + self.self_supervised * self.views.loss(fused, generator)
         return loss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from models.genotype import read_named
 
 FOLDER = Path(__file__).parent / 'recipes'
 KINDS = ('segment', 'fuse', 'pretext', 'joint')
+YOUNGER = ('self_supervised', 'aligned')  # entries that older checkpoints do not have
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Stage:
             left a network that fell to a quarter of it.
         fused: of 'segment', whether it learns on what the fusion network makes of the clean pairs
             as the stage begins, instead of on what that is trained towards.
+        self_supervised: of 'fuse' and 'joint', weight of the weak-aggressive loss beside that of
+            fusion as the stage begins; it falls to 0 over the stage (`models.weak_aggressive`).
     """
 
     kind: str
@@ -46,6 +49,7 @@ class Stage:
     adversarial: float = 0.0
     attacks: tuple[str, ...] = ('textbook3@8/255@3/255', 'textbook3@4/255@1.5/255')
     fused: bool = False
+    self_supervised: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -65,10 +69,15 @@ class Stage:
         if self.fused and self.kind != 'segment':
             msg = f"stage {self.kind!r} on fused pictures: only 'segment' learns on them"
             raise ValueError(msg)
-        if self.rate <= 0 or self.adversarial < 0:
+        if self.rate <= 0 or min(self.adversarial, self.self_supervised) < 0:
             msg = (
-                f'stage {self.kind!r}: rate {self.rate} must be over 0, '
-                f'adversarial {self.adversarial} not under 0'
+                f'stage {self.kind!r}: rate {self.rate} must be over 0, adversarial '
+                f'{self.adversarial} and self_supervised {self.self_supervised} not under 0'
+            )
+            raise ValueError(msg)
+        if self.self_supervised and self.kind not in ('fuse', 'joint'):
+            msg = (
+                f"stage {self.kind!r} with a self-supervised loss: only 'fuse' and 'joint' have it"
             )
             raise ValueError(msg)
 
@@ -96,6 +105,8 @@ class Recipe:
         average: decay of the moving average of the weights, which is what is kept; 0 for none.
         seed: of the initial weights and of every draw.
         augmentation: how crops vary; their size is that of the stage.
+        aligned: training set of `python -m models.vision_alignment` that the source 'aligned' is:
+            a folder or an HDF5 file, beside the other data or with its whole path.
     """
 
     stages: tuple[Stage, ...]
@@ -108,6 +119,7 @@ class Recipe:
     average: float = 0.99
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    aligned: str = 'aligned'
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.thermal <= 1:
@@ -129,8 +141,18 @@ class Recipe:
         return replace(self, stages=stages)
 
     def to_json(self) -> str:
-        """Return the recipe as JSON text."""
-        return json.dumps(asdict(self))
+        """Return the recipe as JSON text.
+
+        Younger entries are left out at their defaults: checkpoints hold this text, and those made
+        before are still of the same recipe.
+        """
+        data = asdict(self)
+        for entries, kind in ((data, Recipe), *((stage, Stage) for stage in data['stages'])):
+            defaults = {entry.name: entry.default for entry in fields(kind)}
+            for name in YOUNGER:
+                if name in entries and entries[name] == defaults[name]:
+                    del entries[name]
+        return json.dumps(data)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:

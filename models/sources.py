@@ -9,6 +9,7 @@ from models.datasets.camvid import read_camvid
 from models.datasets.unlabelled import read_unlabelled
 from models.datasets.video import read_video
 from models.recipe import Recipe
+from models.vision_alignment import read_aligned
 
 SCENE_SEED = 1000  # of the first training scene; the demo and the evaluation have smaller ones
 VIDEO_STEP = 15  # frames between two that are trained on: neighbours are nearly equal
@@ -20,7 +21,8 @@ def read_sources(recipe: Recipe, data: Path | None, classes: int) -> Sources:
     """Read or draw every source of pairs that a recipe names.
 
     'pairs' is DATA/train, 'camvid' DATA/camvid with painted thermal pictures, 'roadscene' and
-    'video' are unlabelled, 'scenes' are generated.
+    'video' are unlabelled, 'scenes' are generated; 'aligned' are the patches of the training set
+    that `recipe.aligned` names.
 
     Args:
         recipe: its shares name the sources.
@@ -48,10 +50,12 @@ def read_sources(recipe: Recipe, data: Path | None, classes: int) -> Sources:
             found[name] = read_unlabelled(data / 'roadscene')
         elif name == 'video':
             found[name] = read_video(data / 'video', every=VIDEO_STEP)
+        elif name == 'aligned':
+            found[name] = read_aligned(data / recipe.aligned, classes)
         else:
             msg = (
                 f'source {name!r} of the recipe: '
-                'choose from pairs, camvid, roadscene, video and scenes'
+                'choose from pairs, camvid, roadscene, video, aligned and scenes'
             )
             raise ValueError(msg)
     empty = [name for name, pairs in found.items() if not pairs]

@@ -23,6 +23,7 @@ from models.paif import PAIF
 from models.pretext import Pretext
 from models.recipe import Recipe, Stage
 from models.sources import Sources, drawn
+from models.weak_aggressive import decaying_beta
 from models.workers import Workers
 
 CLIP = 5.0  # largest norm of all gradients together
@@ -155,7 +156,10 @@ class Trainer:
             drawn_attack = torch.randint(
                 len(objectives), (), generator=generator, device=self.workers.device
             )
-            objective = objectives[int(drawn_attack)]
+            objective = replace(
+                objectives[int(drawn_attack)],
+                self_supervised=decaying_beta(step, stage.steps, stage.self_supervised),
+            )
             if stage.kind == 'pretext':
                 loss = Pretext(objective).step(self.network, batch, rate, generator, self.workers)
             else:

@@ -99,6 +99,7 @@ class WeakAggressive:
         return F.mse_loss(aggressive, weak.detach() if self.stop_gradient else weak)
 
 
+OURS = WeakAggressive()
 OFFICIAL = WeakAggressive(kernel=(9, 21), stop_gradient=False)
 
 

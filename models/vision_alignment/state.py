@@ -50,6 +50,7 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write the state beside the old one and swap: a kill never leaves half a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix('.tmp')
         temporary.write_text(json.dumps(asdict(self)))
         temporary.replace(path)

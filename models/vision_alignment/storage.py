@@ -55,7 +55,7 @@ class FolderWriter:
     """Writes {vi,ir,label}/NAME.png. A patch that is written again is the same file.
 
     Args:
-        out: the folder; it is made, and may hold an unfinished run.
+        out: the folder; it is made as needed, and may hold an unfinished run.
 
     Raises:
         OutputError: it holds something else.
@@ -67,8 +67,6 @@ class FolderWriter:
         self.out, self.state = out, out / STATE
         if not self.finished() and not self.state.exists() and out.is_dir() and any(out.iterdir()):
             raise OutputError(out, 'is not empty', 'choose another --out')
-        for kind in ('vi', 'ir', 'label'):
-            (out / kind).mkdir(parents=True, exist_ok=True)
 
     def finished(self) -> bool:  # noqa: D102 - as the protocol
         return (self.out / CARD).exists()
@@ -77,8 +75,9 @@ class FolderWriter:
         from PIL import Image
 
         name = f'{number:06d}_{pair.name.replace("/", "_")}.png'
-        for kind in ('vi', 'ir', 'label'):
-            picture = {'vi': pair.visible, 'ir': pair.thermal, 'label': pair.label}[kind]
+        pictures = {'vi': pair.visible, 'ir': pair.thermal, 'label': pair.label}
+        for kind, picture in pictures.items():
+            (self.out / kind).mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(self.out / kind / name)
 
     def close(self, card: Card) -> None:  # noqa: D102
@@ -113,7 +112,6 @@ class Hdf5Writer:
 
     def add(self, number: int, pair: LabelledPair) -> None:  # noqa: D102
         if self._file is None:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
             self._file = _h5py(self.out).File(self._temporary, 'w')
         luma = pair.visible.astype(np.float32) @ LUMA
         for group, picture in ((THERMAL, pair.thermal), (VISIBLE, luma)):
