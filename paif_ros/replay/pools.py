@@ -219,5 +219,8 @@ class Ray:
             cause = err.cause
             text = str(cause) if isinstance(cause, OSError) else repr(cause)
             return Outcome(index, None, text)
+        except self._ray.exceptions.OutOfMemoryError:
+            text = 'Ray killed its process, for the machine runs out of memory: fewer --workers, '
+            return Outcome(index, None, f'{text}or end what else takes it')
         except self._ray.exceptions.RayError as err:
             return Outcome(index, None, ' '.join(str(err).split())[:500])
