@@ -36,14 +36,19 @@ def test_drawn_scenes_are_aligned_to_a_quarter_pixel(seed: int) -> None:
     assert found.calibration(size, (640, 480)).residual_px == round(found.residual.median, 3)
 
 
+@pytest.fixture(scope='module')
+def own() -> np.ndarray:
+    """What is left of the real pictures' own registration."""
+    return refine(real(), np.eye(3))
+
+
 @pytest.mark.parametrize('seed', [1, 4])
-def test_real_pictures_moved_by_a_known_homography(seed: int) -> None:
+def test_real_pictures_moved_by_a_known_homography(own: np.ndarray, seed: int) -> None:
     """Four pairs of people on a pier, on a square and in smoke.
 
     They are registered to a pixel or so by those who took them; what is left of that is found
     first, so that the known part is measured against it.
     """
-    own = refine(real(), np.eye(3))
     assert np.median(errors(own, np.eye(3), (640, 480))) < 1.5
     homography, size = rig(seed)
     found = align(moved(real(), homography, size))
@@ -81,11 +86,12 @@ def test_strangers_are_refused() -> None:
 
 
 def test_empty_pictures_are_refused() -> None:
+    """Two pairs: with fewer to vote, chance agrees more often."""
     grey = np.full((240, 320), 90, np.uint8)
     noise = np.random.default_rng(0).integers(85, 95, (240, 320), np.uint8)
     for thermal in (grey, noise):
         with pytest.raises(CalibrationError, match='outlines'):
-            align([(visible, thermal) for visible, _ in drawn(4)])
+            align([(visible, thermal) for visible, _ in drawn(4)[:2]])
     with pytest.raises(CalibrationError, match='one or more'):
         align([])
     with pytest.raises(CalibrationError, match='one size'):

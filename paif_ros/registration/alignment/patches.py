@@ -110,12 +110,13 @@ def match(
     middles, places, scores = [], [], []
     covered = np.zeros(mask.shape, bool)
     half = step.patch / 2 - 0.5
+    power = _power([scene for scene, _ in edges])
     for y in range(0, small[1] - step.patch + 1, step.step):
         for x in range(0, small[0] - step.patch + 1, step.step):
             window = np.s_[y : y + step.patch, x : x + step.patch]
             if mask[window].mean() < 0.7:
                 continue
-            found = _find(edges, (x, y), step)
+            found = _find(edges, power, (x, y), step)
             if found is None:
                 continue
             dx, dy, score = found
@@ -165,6 +166,24 @@ def warped_to(
     return np.asarray(warped, np.uint8), np.asarray(core > 0)
 
 
+def box_sums(plane: F32, size: Size) -> F64:
+    """Return the sums under a box that slides over values.
+
+    Args:
+        plane: float32 [H, W].
+        size: (width, height) of the box, within the plane.
+
+    Returns:
+        float64 [H - height + 1, W - width + 1].
+    """
+    import cv2
+
+    wide, high = size
+    sums = cv2.integral(plane)
+    across = sums[:, wide:] - sums[:, :-wide]
+    return np.asarray(across[high:] - across[:-high], np.float64)
+
+
 def _core(valid: U8 | None, size: Size) -> Mask:
     """Return where a mask of any size is set, at this size and less a border."""
     import cv2
@@ -193,8 +212,13 @@ def _edges(
     return edges, mask
 
 
+def _power(scenes: list[F32]) -> F32:
+    """Return the squared length of all scenes' edges together, float32 [H, W]."""
+    return np.asarray(sum(scene[..., 0] ** 2 + scene[..., 1] ** 2 for scene in scenes), np.float32)
+
+
 def _find(
-    edges: list[tuple[F32, F32]], corner: tuple[int, int], step: Search
+    edges: list[tuple[F32, F32]], power: F32, corner: tuple[int, int], step: Search
 ) -> tuple[float, float, float] | None:
     """Return how far a patch is from its place, and the correlation there.
 
@@ -206,15 +230,12 @@ def _find(
     height, width = edges[0][0].shape[:2]
     left, top_row = max(0, x - reach), max(0, y - reach)
     window = np.s_[top_row : min(height, y + side + reach), left : min(width, x + side + reach)]
-    fitting, around, own = np.float32(0), np.float32(0), 0.0
+    fitting, own = np.float32(0), 0.0
     for scene, heat in edges:
-        template, part = heat[y : y + side, x : x + side], scene[window]
-        fitting = fitting + cv2.matchTemplate(part, template, cv2.TM_CCORR)
+        template = heat[y : y + side, x : x + side]
+        fitting = fitting + cv2.matchTemplate(scene[window], template, cv2.TM_CCORR)
         own += float(np.vdot(template, template))
-        sums = cv2.integral(np.square(part).sum(axis=2))
-        around = around + (
-            sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-        )
+    around = box_sums(power[window], (side, side))
     score = np.asarray(fitting / np.sqrt(own * np.maximum(around, 1e-9) + 1e-9), np.float32)
     row, column = (int(place) for place in np.unravel_index(int(np.argmax(score)), score.shape))
     if not (0 < row < score.shape[0] - 1 and 0 < column < score.shape[1] - 1):

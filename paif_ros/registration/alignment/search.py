@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from paif_ros.registration.alignment.patches import F64, Pair, sizes, warped_to
+from paif_ros.registration.alignment.patches import F64, Pair, box_sums, sizes, warped_to
 from paif_ros.registration.edges import F32, U8, edge_directions, shrink
 from paif_ros.registration.intrinsics import Size, scaling
 
@@ -36,16 +37,20 @@ def search(pairs: Sequence[Pair]) -> F64:
     scenes = [edge_directions(shrink(visible, _WIDTH)) for visible, _ in pairs]
     height, width = scenes[0].shape[:2]
     best: tuple[float, F64] = (-1.0, np.eye(3))
-    for roll in _ROLLS:
-        for size in _SIZES:
-            wide = max(16, round(width * size))
-            high = max(12, round(wide * thermal_size[1] / thermal_size[0]))
+    for size in _SIZES:
+        wide = max(16, round(width * size))
+        high = max(12, round(wide * thermal_size[1] / thermal_size[0]))
+        slides = [_Slide.of(scene, (wide, high)) for scene in scenes]
+        inside = _sums(np.ones((height, width), np.float32), (wide, high))
+        for roll in _ROLLS:
             turn = _turned(thermal_size, (wide, high), roll)
             templates = [_template(thermal, turn, (wide, high)) for _, thermal in pairs]
-            votes, start = _votes(scenes, templates)
+            # The more of a template lies inside of the scene, the more a fit counts.
+            votes = np.sqrt(inside) * sum(map(_Slide.fits, slides, templates))
             row, column = np.unravel_index(int(np.argmax(votes)), votes.shape)
             if votes[row, column] > best[0]:
-                move = np.array([[1, 0, column - start[0]], [0, 1, row - start[1]], [0, 0, 1.0]])
+                left, above = _margin((wide, high))
+                move = np.array([[1, 0, column - left], [0, 1, row - above], [0, 0, 1.0]])
                 best = (float(votes[row, column]), move @ turn)
     enlarge = scaling('visible', (width, height), visible_size)
     return np.asarray(enlarge @ best[1])
@@ -69,31 +74,49 @@ def _template(thermal: U8, turn: F64, size: tuple[int, int]) -> F32:
     return np.asarray(edge_directions(warped) * mask[..., None], np.float32)
 
 
-def _votes(scenes: list[F32], templates: list[F32]) -> tuple[F32, tuple[int, int]]:
-    """Slide each template over its scene, and add up how well they fit, place by place.
+def _margin(size: Size) -> Size:
+    """Return how far templates of a size reach over a scene's left and upper end."""
+    return size[0] // 2 + 2, size[1] // 2 + 2
 
-    Returns:
-        float32 [rows, columns] and the column and row at which the template covers the scene's
-        first pixel. The more of it lies inside of the scene, the more a fit counts.
-    """
+
+def _padded(plane: F32, size: Size) -> F32:
+    """Return a scene's values with zeros around, as far as templates of a size reach."""
     import cv2
 
-    high, wide = templates[0].shape[:2]
-    margin = (wide // 2 + 2, high // 2 + 2)
-    border = (margin[1], margin[1], margin[0], margin[0], cv2.BORDER_CONSTANT)
-    ones = np.ones((high, wide), np.float32)
-    total: F32 | None = None
-    for scene, template in zip(scenes, templates, strict=True):
-        power = np.square(scene).sum(axis=2)
-        space = cv2.copyMakeBorder(scene, *border, value=0)
-        fitting = cv2.matchTemplate(space, template, cv2.TM_CCORR)
-        around = cv2.matchTemplate(cv2.copyMakeBorder(power, *border, value=0), ones, cv2.TM_CCORR)
+    left, above = _margin(size)
+    border = (above, above, left, left, cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.copyMakeBorder(plane, *border, value=0), np.float32)
+
+
+def _sums(plane: F32, size: Size) -> F64:
+    """Return the sum of a scene's values under a template of a size, place by place."""
+    return box_sums(_padded(plane, size), size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slide:
+    """A scene over which templates of one size are slid, whatever their roll.
+
+    Attributes:
+        space: float32 [H, W, 2], the scene's edges with zeros around.
+        power: float64 [rows, columns], root of the sum of their squares under a template.
+    """
+
+    space: F32
+    power: F64
+
+    @classmethod
+    def of(cls, scene: F32, size: Size) -> _Slide:
+        """Prepare a scene, float32 [h, w, 2], for templates of (width, height)."""
+        power = np.square(scene[..., 0]) + np.square(scene[..., 1])  # numpy is slow to sum two
         # Where a scene has next to no edges, a chance fit of the few must not look perfect.
-        least = max(0.35 * float(power.mean()) * high * wide, 1e-6)
+        least = max(0.35 * float(power.mean()) * size[0] * size[1], 1e-6)
+        return cls(_padded(scene, size), np.sqrt(np.maximum(_sums(power, size), least)))
+
+    def fits(self, template: F32) -> F64:
+        """Return how well a template [height, width, 2] fits, float64 [rows, columns]."""
+        import cv2
+
         own = float(np.linalg.norm(template)) + 1e-9
-        score = fitting / (own * np.sqrt(np.maximum(around, least)))
-        total = score if total is None else total + score
-    inside = np.ones(scenes[0].shape[:2], np.float32)
-    overlap = cv2.matchTemplate(cv2.copyMakeBorder(inside, *border, value=0), ones, cv2.TM_CCORR)
-    assert total is not None
-    return np.asarray(total * np.sqrt(np.maximum(overlap, 0)), np.float32), margin
+        fitting = cv2.matchTemplate(self.space, template, cv2.TM_CCORR)
+        return np.asarray(fitting / (own * self.power), np.float64)
