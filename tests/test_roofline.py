@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-from dataclasses import replace
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from benchmarks.onnx_costs import Costs, GraphError, count
 from benchmarks.onnx_kernels import kernels
 from benchmarks.onnx_parts import GUIDED, RESULTS, paif_parts
 from benchmarks.roofline import HOST_MS, main, of_file, verdict
-from benchmarks.roofline_graphs import exported_size, paif_graph, without_weights
+from benchmarks.roofline_graphs import exported_size, without_weights
 from benchmarks.roofline_model import (
     CASES,
     Efficiency,
@@ -309,11 +311,43 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, i
     return path, (96, 128)
 
 
+@dataclass(frozen=True)
+class Projection:
+    """What the command was called with, and the folder of its graphs.
+
+    Attributes:
+        arguments: of the command.
+        graphs: the folder.
+        said: what it printed.
+    """
+
+    arguments: list[str]
+    graphs: Path
+    said: str
+
+
 @pytest.fixture(scope='module')
-def counted(narrow: tuple[Path, tuple[int, int]]) -> dict[str, Costs]:
+def projection(
+    narrow: tuple[Path, tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> Projection:
+    """The command on the narrow configuration, which it exports."""
     pytest.importorskip('torch', reason='torch is a development dependency')
-    path, size = narrow
-    return {p: count(paif_graph(str(path), size, p), paif_parts) for p in ('fp32', 'mixed')}
+    graphs = tmp_path_factory.mktemp('graphs') / 'g'
+    arguments = ['--config', str(narrow[0]), '--size', '90x128', '--graphs', str(graphs)]
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(arguments) == 0
+    return Projection(arguments, graphs, said.getvalue())
+
+
+@pytest.fixture(scope='module')
+def counted(projection: Projection) -> dict[str, Costs]:
+    """Costs of the graphs that the command has exported."""
+    return {
+        precision: count(
+            onnx.load(projection.graphs / f'narrow_96x128_{precision}.onnx'), paif_parts
+        )
+        for precision in ('fp32', 'mixed')
+    }
 
 
 def test_operations_are_those_that_torch_counts(
@@ -534,17 +568,11 @@ def test_precision_is_what_the_file_says_else_what_it_computes_in(tmp_path: Path
 
 
 def test_command_keeps_exported_graphs(
-    narrow: tuple[Path, tuple[int, int]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    projection: Projection, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip('torch', reason='torch is a development dependency')
-    path, _ = narrow
-    arguments = ['--config', str(path), '--size', '90x128', '--graphs', str(tmp_path / 'g')]
-    assert main(arguments) == 0
-    first = capsys.readouterr().out
-    assert first.count('96x128  ') >= 6  # three precisions in two tables
-    kept = sorted(found.name for found in (tmp_path / 'g').iterdir())
+    assert projection.said.count('96x128  ') >= 6  # three precisions in two tables
+    kept = sorted(found.name for found in projection.graphs.iterdir())
     assert kept == ['narrow_96x128_fp32.onnx', 'narrow_96x128_mixed.onnx']
-    assert main(arguments) == 0
-    assert capsys.readouterr().out == first
+    monkeypatch.delattr('benchmarks.roofline.paif_graph')  # nothing is exported again
+    assert main(projection.arguments) == 0
+    assert capsys.readouterr().out == projection.said
