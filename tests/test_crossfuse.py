@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
 from torch import nn
 
-from models import parity
+from models import evaluate, parity
 from models.checkpoint import CheckpointError, save_paif
 from models.crossfuse import checkpoint, train, train_segmenter
 from models.crossfuse.checkpoint import PARTS, load_crossfuse, save_crossfuse
@@ -309,6 +310,11 @@ def test_train_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "here 'segment' alone" in capsys.readouterr().err
     assert train_segmenter.main([*command, '--recipe', str(recipe)]) == 0
     trained = load_crossfuse(masked / 'weights.safetensors')
+    scored = ['--network', 'crossfuse', '--weights', str(masked / 'weights.safetensors')]
+    scored += ['--data', str(tmp_path / 'train'), '--inputs', 'fused,visible,thermal']
+    assert evaluate.main([*scored, '--json', str(tmp_path / 'scores.json'), '--threads', '1']) == 0
+    found = json.loads((tmp_path / 'scores.json').read_text())['inputs']
+    assert set(found) == {'fused', 'visible', 'thermal'}
     for part, same in (('encoder', True), ('denoise_net', False)):
         before, after = (getattr(net, part).state_dict() for net in (fused, trained))
         assert all(torch.equal(before[k], after[k]) for k in before) == same
