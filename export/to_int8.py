@@ -47,7 +47,7 @@ from export.to_onnx import PICTURES, export_onnx, parse_size, read_pairs  # noqa
 from models.checkpoint import CheckpointError, load_paif, sha256  # noqa: E402
 from models.deploy import deploy  # noqa: E402
 from models.paif import PAIF  # noqa: E402
-from models.precision import FP32, MIXED  # noqa: E402
+from models.precision import MIXED  # noqa: E402
 from paif_ros import __version__  # noqa: E402
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version  # noqa: E402
 from paif_ros.contract import CONFIDENCE, OUTPUTS, ModelCard  # noqa: E402
@@ -118,13 +118,13 @@ def write_tensorrt(network: PAIF, choice: Choice, size: tuple[int, int]) -> onnx
     return model
 
 
-def write_cpu(
-    network: PAIF, choice: Choice, size: tuple[int, int], pairs: Sequence[Pair]
-) -> onnx.ModelProto:
-    """Export the FP32 network with INT8 in the chosen layers, for engines on CPUs."""
+def write_cpu(model: onnx.ModelProto, choice: Choice, pairs: Sequence[Pair]) -> onnx.ModelProto:
+    """Return the FP32 model, with the exporter's notes, with INT8 in the chosen layers.
+
+    For engines on CPUs.
+    """
     from onnxruntime import quantization
 
-    model = export_onnx(deploy(network, FP32), size, 1, {}, small=False)
     nodes = weighted(model)
 
     class Feeder(quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -280,14 +280,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     card = card_of(network, args.weights, args.size).to_metadata()
     layer_norms = sum(isinstance(module, nn.LayerNorm) for module in full.modules())
-    plain = export_onnx(full, args.size, 1, {}).SerializeToString()
-    expected, plain_ms = Session.of(plain).answers(pairs)
+    plain = export_onnx(full, args.size, 1, {}, small=False)  # what the CPU's file is made from
+    expected, plain_ms = Session.of(plain.SerializeToString()).answers(pairs)
     results: dict[str, Result] = {}
     for target in (TENSORRT, CPU) if args.target == 'both' else (args.target,):
         if target == TENSORRT:
             model, opset = write_tensorrt(network, choice, args.size), OPSET_INT8
         else:
-            model, opset = write_cpu(network, choice, args.size, ranges), OPSET
+            model, opset = write_cpu(plain, choice, ranges), OPSET
         notes = {'int8_for': target, 'int8_left_out': json.dumps(left_out)}
         onnx.helper.set_model_props(model, card | notes)
         result = results[target] = judge(model, opset, layer_norms, pairs, expected)

@@ -265,7 +265,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tmp_path / 'w.safetensors'
     shutil.copy(SMALL, weights)
     report = tmp_path / 'report.json'
-    arguments = [str(weights), '--calibration', str(PICTURES), '--size', '192x256']
+    arguments = [str(weights), '--calibration', str(PICTURES), '--size', '128x160']
     code = main([*arguments, '--for', 'both', '--json', str(report)])
     found = json.loads(report.read_text())
     assert found['groups']
