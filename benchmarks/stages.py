@@ -15,24 +15,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from benchmarks.compare import BACKENDS, operators
-from benchmarks.end_to_end.__main__ import NANO, SIZES, setting
 from benchmarks.end_to_end.figures import Trial, stages_of
 from benchmarks.end_to_end.graph import Graph
-from benchmarks.end_to_end.lines import GraphError
-from paif_ros.command_line import add_version
+from benchmarks.end_to_end.options import SIZES, add_common, add_settings, on_graph, parsed
 
+PROG = 'benchmarks.stages'
 EXAMPLES = """
 examples:
   python -m benchmarks.stages --json /tmp/stages.json
   python -m benchmarks.stages --backend openvino --size 1080p
   python -m benchmarks.stages --rate 2 --seconds 10 --set engine.threads=1
-exit codes: 0 measured, 1 a process failed, 2 bad arguments
+exit codes: 0 measured, 1 a process failed, 2 bad arguments, 130 stopped
 """
 
 
@@ -98,43 +95,24 @@ def table(report: Report) -> str:
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog='benchmarks.stages',
+        prog=PROG,
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_version(parser)
-    parser.add_argument('--model', type=Path, default=NANO, help='exported file (paif_nano)')
+    add_common(parser)
     parser.add_argument('--backend', default='auto', help="the node's engine.backend (auto)")
     parser.add_argument('--size', choices=SIZES, default='vga', help='of the pictures (vga)')
     parser.add_argument('--rate', type=float, default=4.0, help='pairs a second (4)')
     parser.add_argument('--seconds', type=float, default=10.0, help='how long (10)')
-    parser.add_argument(
-        '--set',
-        type=setting,
-        action='append',
-        default=[],
-        metavar='NAME=VALUE',
-        help='a parameter of the node',
-    )
-    parser.add_argument('--json', type=Path, metavar='OUT', help='write the figures there too')
-    args = parser.parse_args(argv)
-    if not args.model.is_file():
-        parser.error(f'there is no model file {str(args.model)!r}; export one, or name another')
-    if not 0 < args.rate <= 1000 or not 0 < args.seconds <= 600:
-        parser.error('--rate is above 0, at most 1000; --seconds above 0, at most 600')
-    return args
+    add_settings(parser, '--set', 'a parameter of the node')
+    return parsed(parser, argv, rate=(0.0, 1000), seconds=(0.0, 600))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write the JSON."""
     args = arguments(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are ended
-    try:
-        report = measure(args)
-    except GraphError as err:
-        print(f'benchmarks.stages: {err}', file=sys.stderr)
-        return 1
+    report = on_graph(PROG, lambda: measure(args))
     trial = report.trial
     print(
         f'{args.model.stem}, {report.size}, {report.engine}, {os.cpu_count()} cores, '

@@ -13,7 +13,7 @@ import tiny_model
 from benchmarks import stages
 from benchmarks.compare import BACKENDS, operators
 from benchmarks.end_to_end import versus
-from benchmarks.end_to_end.__main__ import SIZES, Report, arguments, main, table
+from benchmarks.end_to_end.__main__ import Report, arguments, main, table
 from benchmarks.end_to_end.figures import (
     Trial,
     drops_of,
@@ -22,6 +22,7 @@ from benchmarks.end_to_end.figures import (
     spread_of,
 )
 from benchmarks.end_to_end.lines import GraphError, Member
+from benchmarks.end_to_end.options import SIZES, on_graph
 from paif_ros.monitoring.statistics import STAGES
 
 MS = 10**6
@@ -118,7 +119,7 @@ def test_table() -> None:
         (['--set', 'engine.threads'], 'is not NAME=VALUE'),
         (['--seconds', '0'], '--seconds 0: above 0'),
         (['--probes', '99'], '--probes 99: 0 to 20'),
-        (['--top', '-1'], '--top -1: above 0'),
+        (['--top', '-1'], '--top -1: above 0, at most 1000'),
     ],
 )
 def test_wrong_arguments(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,6 +127,23 @@ def test_wrong_arguments(given: list[str], said: str, capsys: pytest.CaptureFixt
         arguments(given)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_failure_and_ctrl_c_end_a_command_with_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for error, code, said in (
+        (GraphError('cameras has ended'), 1, 'me: cameras has ended'),
+        (KeyboardInterrupt(), 130, 'me: stopped'),
+    ):
+
+        def work(error: BaseException = error) -> None:
+            raise error
+
+        with pytest.raises(SystemExit) as ended:
+            on_graph('me', work)
+        assert ended.value.code == code
+        assert said in capsys.readouterr().err
 
 
 def test_a_process_that_ends_is_named_with_what_it_said() -> None:

@@ -16,24 +16,28 @@ import argparse
 import json
 import os
 import platform
-import signal
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from benchmarks.end_to_end.figures import Trial, highest_rate, stages_of
 from benchmarks.end_to_end.graph import Graph
-from benchmarks.end_to_end.lines import ROOT, GraphError
-from paif_ros.command_line import add_version
+from benchmarks.end_to_end.options import (
+    SIZES,
+    add_common,
+    add_settings,
+    on_graph,
+    parsed,
+    rates_of,
+    sizes_of,
+)
 
-NANO = ROOT / 'models' / 'weights' / 'paif_nano.onnx'
-SIZES = ('vga', '720p', '1080p')  # of `cameras.SIZES`, which needs rclpy
+PROG = 'benchmarks.end_to_end'
 EXAMPLES = """
 examples:
   python -m benchmarks.end_to_end --json /tmp/end_to_end.json
   python -m benchmarks.end_to_end --sizes vga --backend openvino
   python -m benchmarks.end_to_end --sizes 1080p --rates 5,10 --seconds 10 --set engine.threads=1
-exit codes: 0 measured, 1 a process failed, 2 bad arguments
+exit codes: 0 measured, 1 a process failed, 2 bad arguments, 130 stopped
 """
 
 
@@ -111,43 +115,15 @@ def table(reports: list[Report]) -> str:
     return '\n'.join(lines)
 
 
-def setting(text: str) -> tuple[str, str]:
-    """Read NAME=VALUE."""
-    name, equals, value = text.partition('=')
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=VALUE, such as engine.threads=1')
-    return name, value
-
-
-def rates_of(text: str) -> list[float]:
-    """Read rates with commas between them."""
-    try:
-        rates = [float(part) for part in text.split(',') if part]
-    except ValueError:
-        rates = [0.0]
-    if any(not 0 < rate <= 1000 for rate in rates):
-        raise argparse.ArgumentTypeError(f'{text!r}: rates are above 0, at most 1000, as in 10,30')
-    return rates
-
-
-def sizes_of(text: str) -> list[str]:
-    """Read names of `SIZES` with commas between them."""
-    names = text.split(',')
-    if wrong := [name for name in names if name not in SIZES]:
-        raise argparse.ArgumentTypeError(f'no size {wrong[0]!r}; there are {", ".join(SIZES)}')
-    return names
-
-
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog='benchmarks.end_to_end',
+        prog=PROG,
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_version(parser)
-    parser.add_argument('--model', type=Path, default=NANO, help='exported file (paif_nano)')
+    add_common(parser)
     parser.add_argument('--backend', default='auto', help="the node's engine.backend (auto)")
     parser.add_argument(
         '--sizes', type=sizes_of, default=list(SIZES), help='of the pictures (vga,720p,1080p)'
@@ -156,41 +132,17 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         '--rates', type=rates_of, default=[10.0, 30.0, 60.0], help='fixed rates (10,30,60)'
     )
     parser.add_argument('--seconds', type=float, default=3.0, help='of each trial (3)')
-    parser.add_argument(
-        '--probes', type=int, default=6, help='trials of the search, 0 for none (6)'
-    )
+    parser.add_argument('--probes', type=int, default=6, help='trials of the search, 0: none (6)')
     parser.add_argument('--top', type=float, default=60.0, help='highest rate of the search (60)')
-    parser.add_argument(
-        '--set',
-        type=setting,
-        action='append',
-        default=[],
-        metavar='NAME=VALUE',
-        help='a parameter of the node',
-    )
-    parser.add_argument('--json', type=Path, metavar='OUT', help='write the figures there too')
-    args = parser.parse_args(argv)
-    if not args.model.is_file():
-        parser.error(f'there is no model file {str(args.model)!r}; export one, or name another')
-    if not 0 < args.seconds <= 600:
-        parser.error(f'--seconds {args.seconds:g}: above 0, at most 600')
-    if not 0 <= args.probes <= 20:
-        parser.error(f'--probes {args.probes}: 0 to 20')
-    if not 0 < args.top <= 1000:
-        parser.error(f'--top {args.top:g}: above 0, at most 1000')
-    return args
+    add_settings(parser, '--set', 'a parameter of the node')
+    return parsed(parser, argv, seconds=(0.0, 600), probes=(0, 20), top=(0.0, 1000))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write the JSON."""
     args = arguments(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are ended
     load = os.getloadavg()
-    try:
-        reports = [measure(size, args) for size in args.sizes]
-    except GraphError as err:
-        print(f'benchmarks.end_to_end: {err}', file=sys.stderr)
-        return 1
+    reports = on_graph(PROG, lambda: [measure(size, args) for size in args.sizes])
     after = os.getloadavg()
     print(
         f'{args.model.stem}, {reports[0].engine}, {os.cpu_count()} cores, {args.seconds:g} s a '

@@ -12,26 +12,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.end_to_end.__main__ import NANO, SIZES, rates_of, setting
 from benchmarks.end_to_end.figures import Trial
 from benchmarks.end_to_end.graph import Graph
-from benchmarks.end_to_end.lines import GraphError
-from paif_ros.command_line import add_version
+from benchmarks.end_to_end.options import (
+    SIZES,
+    add_common,
+    add_settings,
+    on_graph,
+    parsed,
+    rates_of,
+)
 
+PROG = 'benchmarks.end_to_end.versus'
 EXAMPLES = """
 examples:
   python -m benchmarks.end_to_end.versus --one engine.overlap=never --other engine.overlap=always
   python -m benchmarks.end_to_end.versus --one engine.backend=onnxruntime \\
       --other engine.backend=openvino --size 1080p --rates 5 --rounds 9
-exit codes: 0 measured, 1 a process failed, 2 bad arguments
+exit codes: 0 measured, 1 a process failed, 2 bad arguments, 130 stopped
 """
 
 Turn = tuple[Trial, Trial]
@@ -107,47 +111,29 @@ def table(turns: dict[float, list[Turn]]) -> str:
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog='benchmarks.end_to_end.versus',
+        prog=PROG,
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_version(parser)
-    parser.add_argument('--model', type=Path, default=NANO, help='exported file (paif_nano)')
+    add_common(parser)
     for name in ('one', 'other'):
-        parser.add_argument(
-            f'--{name}',
-            type=setting,
-            action='append',
-            default=[],
-            metavar='NAME=VALUE',
-            help=f'a parameter of the {name} node; may be repeated',
-        )
+        add_settings(parser, f'--{name}', f'a parameter of the {name} node; may be repeated')
     parser.add_argument('--size', choices=SIZES, default='vga', help='of the pictures (vga)')
     parser.add_argument('--rates', type=rates_of, default=[5.0, 60.0], help='pairs/s (5,60)')
     parser.add_argument('--seconds', type=float, default=3.0, help='of each turn (3)')
     parser.add_argument('--rounds', type=int, default=5, help='turns of each at each rate (5)')
-    parser.add_argument('--json', type=Path, metavar='OUT', help='write the figures there too')
-    args = parser.parse_args(argv)
-    if not args.model.is_file():
-        parser.error(f'there is no model file {str(args.model)!r}; export one, or name another')
+    args = parsed(parser, argv, seconds=(0.0, 600), rounds=(1, 1000))
     if not (args.one or args.other):
         parser.error('give --one or --other NAME=VALUE: both nodes would be alike')
-    if not 0 < args.seconds <= 600 or args.rounds < 1:
-        parser.error('--seconds is above 0, at most 600; --rounds at least 1')
     return args
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write the JSON."""
     args = arguments(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes are ended
     load = os.getloadavg()
-    try:
-        turns = measure(args)
-    except GraphError as err:
-        print(f'benchmarks.end_to_end.versus: {err}', file=sys.stderr)
-        return 1
+    turns = on_graph(PROG, lambda: measure(args))
     after = os.getloadavg()
     print(
         f'{args.model.stem}, {args.size}, one {dict(args.one)}, other {dict(args.other)}, '
