@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
         help='of the cross-entropy, one for each class; default equal ones',
     )
     add('--frozen-norms', action='store_true', help="keep the segmenter's BatchNorm statistics")
+    add('--no-dropout', action='store_true', help="leave out the segmenter's dropout")
     add('--save-every', type=int, default=50, help='steps between checkpoints')
     add('--threads', type=int, default=2, help='threads of torch on a CPU')
     add('--device', default='auto', help='auto, cpu or cuda')
@@ -160,6 +161,7 @@ def main(argv: list[str] | None = None) -> int:
             class_weights=args.class_weights,
             frozen_norms=args.frozen_norms,
             fusion_only=args.fusion_only,
+            dropout=not args.no_dropout,
         )
         network = initial(args)
         names = [label.name for label in network.config.classes]

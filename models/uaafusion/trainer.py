@@ -43,15 +43,15 @@ class Schedule:
             class can win by more than a factor of e.
         seed: of initial weights, order and dropout.
         segmenter_only: leave the fusion network as it is and train the segmenter: where joint
-            training starts from (`SS_pretrain.pth` of the authors). Each patch is seen as the
-            thermal or the visible picture or a mean of both, drawn anew in every step, all in one
-            batch, so that its BatchNorms train with the statistics that they keep.
+            training starts from (`SS_pretrain.pth` of the authors). Each patch is seen as a mean
+            of both pictures whose weights are drawn anew in every step.
         class_weights: of the cross-entropy, one for each class; none for equal ones (official).
         frozen_norms: keep the segmenter's BatchNorm statistics. Else, as in the official code,
             every forward of the attribution moves them, most of them over darkened pictures, and
             the mask at work, which takes the statistics, differs from the one in training.
         fusion_only: leave the segmenter out and train the fusion network without attention and
             with weights of one half: the other start of joint training, for a tenth of its time.
+        dropout: of the segmenter's decoder. Half of the values are too many for a narrow one.
     """
 
     epochs: int = 40
@@ -65,6 +65,7 @@ class Schedule:
     class_weights: tuple[float, ...] = ()
     frozen_norms: bool = False
     fusion_only: bool = False
+    dropout: bool = True
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.halve_every) < 1 or self.rate <= 0:
@@ -124,12 +125,12 @@ def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Loss
 
 
 def drawn_mean(thermal: Tensor, luma: Tensor) -> Tensor:
-    """Return a weighted mean of each pair of pictures [N, 1, H, W].
+    """Return a weighted mean of each pair of pictures [N, 1, H, W]: 0.3 to 0.8 of the thermal one.
 
-    The weight is uniform, and 0 or 1 (one picture alone) for a sixth of the pairs each.
+    One picture alone is left to joint training: at night there is nobody in the visible one.
     """
-    drawn = torch.rand(len(luma), 1, 1, 1, device=luma.device)
-    return torch.lerp(luma, thermal, (1.5 * drawn - 0.25).clamp(0, 1))
+    share = 0.3 + 0.5 * torch.rand(len(luma), 1, 1, 1, device=luma.device)
+    return torch.lerp(luma, thermal, share)
 
 
 class Trainer:
@@ -188,6 +189,10 @@ class Trainer:
         bar = tqdm(total=self.schedule.epochs * self.steps, initial=done, unit='step')
         started, found = time.monotonic(), list[list[float]]()
         self.network.train()
+        if not self.schedule.dropout:
+            for part in self.network.segmenter.modules():
+                if isinstance(part, nn.Dropout):
+                    part.eval()
         if self.schedule.frozen_norms:
             for part in self.network.segmenter.modules():
                 if isinstance(part, nn.BatchNorm2d):
