@@ -175,8 +175,7 @@ def test_nvidia_parser_and_builder_accept_the_export(exported: Path) -> None:
 
 
 @pytest.mark.skipif(not SHIPPED.exists(), reason='no shipped model')
-def test_shipped_model_builds_and_belongs_to_the_shipped_weights() -> None:
-    build_with_tensorrt_rtx(SHIPPED)
+def test_shipped_model_belongs_to_the_shipped_weights() -> None:
     model = onnx.load(SHIPPED)
     card = ModelCard.from_metadata({prop.key: prop.value for prop in model.metadata_props})
     weights = SHIPPED.with_suffix('.safetensors')
