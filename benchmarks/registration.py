@@ -2,8 +2,9 @@
 
     python -m benchmarks.registration                                 # drawn scenes only
     python -m benchmarks.registration --folder ../shared/data/val     # with vi/ and ir/
+    python -m benchmarks.registration --folder tests/data/pairs --picture docs/registration.jpg
 
-Prints the tables of docs/registration.md.
+Prints the tables of docs/registration.md; with `--picture` draws the picture of that page instead.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from paif_ros.errors import CalibrationError
 from paif_ros.registration.alignment.align import align, refine
 from paif_ros.registration.alignment.fit import F64, transfer
 from paif_ros.registration.alignment.scenes import from_folder, to_grey
+from paif_ros.registration.alignment.sheet import before_after, write
 from paif_ros.registration.calibration import Calibration, Intrinsics
 from paif_ros.registration.edges import edge_correlation
 from paif_ros.registration.registration import extrinsics_warp, homography_warp
@@ -33,6 +35,7 @@ Pairs = list[tuple[U8, U8]]
 THERMAL = (640, 512)
 VISIBLE = ((640, 480), (1920, 1080))
 ROUNDS = 100
+RIG, WIDE = 0, (960, 720)  # seed of the homography in the picture; columns and rows of that
 
 
 def drawn(count: int) -> Pairs:
@@ -85,6 +88,29 @@ def print_errors(name: str, pairs: Pairs, rigs: int) -> None:
         )
 
 
+def draw(pairs: Pairs, path: Path) -> None:
+    """Move the thermal pictures, find the homography, and write first and last before and after.
+
+    Args:
+        pairs: registered ones.
+        path: .png or .jpg.
+
+    Raises:
+        CalibrationError: no homography was found, or the file can't be written.
+    """
+    moved, matrix = move(pairs, RIG)
+    found = align(moved)
+    thermal, visible = moved[0][1].shape[::-1], moved[0][0].shape[1::-1]
+    warp = homography_warp(found.calibration(thermal, visible), thermal, visible)
+    sheet = before_after([moved[0], moved[-1]], warp)
+    write(np.asarray(cv2.resize(sheet, WIDE, interpolation=cv2.INTER_AREA), np.uint8), path)
+    corners = np.array([[0, 0], [thermal[0] - 1, thermal[1] - 1]], float)
+    away = transfer(found.homography, corners) - transfer(matrix, corners)
+    print(
+        f'wrote {path}: two corners are {np.linalg.norm(away, axis=1).round(2).tolist()} px away'
+    )
+
+
 def print_times() -> None:
     """Print what a map costs to make and to use, on one thread."""
     cv2.setNumThreads(1)
@@ -132,7 +158,15 @@ def main() -> None:
     )
     parser.add_argument('--pairs', type=int, default=10, help='of each folder')
     parser.add_argument('--rigs', type=int, default=5, help='homographies to find')
+    parser.add_argument(
+        '--picture', type=Path, help='draw before and after of one --folder, .png or .jpg, and end'
+    )
     args = parser.parse_args()
+    if args.picture is not None:
+        if len(args.folder) != 1:
+            parser.error('--picture wants one --folder')
+        draw(from_folder(args.folder[0], args.pairs).pairs, args.picture)
+        return
     print_times()
     print('\n| pictures | pairs | median error px | largest | residual, median | time |')
     print('|---|---|---|---|---|---|')
