@@ -205,7 +205,6 @@ def test_a_real_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert found['sent'] in (4, 5)
         assert found['results'] >= 1
         assert found['results'] + sum(found['drops'].values()) == found['sent']
-        assert min(found['drops'].values(), default=1) > 0, found['drops']
         assert 0 < found['latency_ms']['p50'] <= found['latency_ms']['p99']
     assert report['peak_mib'] > 20
     spreads = report['stages']
