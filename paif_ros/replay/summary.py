@@ -11,10 +11,11 @@ from paif_ros.replay.record import RunRecord
 
 def run_text(record: RunRecord, folder: Path) -> str:
     """Return a run in a few lines."""
-    counts, seconds = record.counts, max(record.seconds, 1e-3)
+    counts = record.counts
+    rate = counts.results / max(record.seconds, 1e-3)
     lines = [
         f'{record.state}: {counts.fused} of {counts.pairs} pairs fused in {record.seconds:.1f} s '
-        f'({counts.results / seconds:.1f} results a second)',
+        f'({rate:{".1f" if rate >= 1 else ".2g"}} results a second)',
         f'visible  {_camera(counts.visible)}',
         f'thermal  {_camera(counts.thermal)}',
     ]
