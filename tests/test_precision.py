@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,11 +134,25 @@ def test_fast_half_is_torchs_half() -> None:
 
 
 @pytest.fixture(scope='module')
-def exported() -> dict[str, onnx.ModelProto]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A mixed file that the command has written, and what it printed."""
+    from models.checkpoint import save_paif
+
+    folder = tmp_path_factory.mktemp('mixed')
+    save_paif(folder / 'w.safetensors', narrow())
+    arguments = [str(folder / 'w.safetensors'), '--size', '32x64', '--precision', 'mixed']
+    with redirect_stdout(io.StringIO()) as said:
+        code = to_onnx(arguments)
+    assert code == 0, said.getvalue()
+    return folder / 'w_mixed.onnx', said.getvalue()
+
+
+@pytest.fixture(scope='module')
+def exported(written: tuple[Path, str]) -> dict[str, onnx.ModelProto]:
+    """Graphs of one network; the mixed one is that which the command wrote."""
     network = narrow()
-    forms = {name: PRECISIONS[name] for name in ('mixed', 'safe')}
-    forms['broken'] = MIXED.moved(to_half=['box_statistics', 'rounding'])
-    return {
+    forms = {'safe': SAFE, 'broken': MIXED.moved(to_half=['box_statistics', 'rounding'])}
+    return {'mixed': onnx.load(written[0])} | {
         name: export_onnx(deploy(network, precision), (32, 64), 1, {})
         for name, precision in forms.items()
     }
@@ -198,18 +214,13 @@ def test_fp32_export_is_what_it_was(small: PAIF) -> None:
     assert 'precision' not in {prop.key for prop in shipped.metadata_props}
 
 
-def test_command_writes_a_mixed_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from models.checkpoint import save_paif
-
-    save_paif(tmp_path / 'w.safetensors', narrow())
-    arguments = [str(tmp_path / 'w.safetensors'), '--size', '64x96', '--precision', 'mixed']
-    assert to_onnx(arguments) == 0, capsys.readouterr()
-    path = tmp_path / 'w_mixed.onnx'
+def test_command_writes_a_mixed_file(written: tuple[Path, str]) -> None:
+    path, said = written
     engine = OnnxRuntimeEngine(path, threads=1)
     assert engine.load().card.precision == 'mixed'
     engine.close()
-    assert not (tmp_path / 'w.onnx').exists()
-    assert 'mixed against FP32, in FP16 arithmetic' in capsys.readouterr().out
+    assert not (path.parent / 'w.onnx').exists()
+    assert 'mixed against FP32, in FP16 arithmetic' in said
 
 
 def test_card_without_precision_is_fp32() -> None:
