@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
+from models import average as averaging
 from models.adjust import REACH, best_shift, collect, foreground, main
 from models.checkpoint import load_paif, save_paif
 from models.data import generate
@@ -66,3 +67,23 @@ def test_only_the_bias_moves(tmp_path: Path) -> None:
     sets = [collect(load_paif(out), generate([500], 2, 96, 128), 'none')]
     assert sets[0][0].shape == (2 * 24 * 32, 4)
     assert main([*options, '--attacks', 'magic', '--out', str(out)]) == 2
+
+
+def test_networks_of_one_start_are_averaged(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = load_config('paif_nano')
+    paths = [tmp_path / f'{number}.safetensors' for number in range(2)]
+    for path in paths:
+        save_paif(path, PAIF(config))
+    out = tmp_path / 'mean.safetensors'
+    assert averaging.main([*map(str, paths), '--out', str(out)]) == 0
+    mean, *states = (load_paif(path).state_dict() for path in (out, *paths))
+    name = 'denoise_net.decoder.linear_pred.weight'
+    assert not states[0][name].equal(states[1][name])
+    torch.testing.assert_close(
+        mean[name], (states[0][name] + states[1][name]) / 2, atol=1e-3, rtol=1e-3
+    )
+    assert averaging.main([str(out), '--out', str(out)]) == 2
+    other = tmp_path / 'other.safetensors'
+    save_paif(other, PAIF(replace(config, pool=2)))
+    assert averaging.main([str(out), str(other), '--out', str(out)]) == 2
