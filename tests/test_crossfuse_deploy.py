@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from models.crossfuse.deploy import deploy
 from models.crossfuse.layers import TransposedAttention
 from models.crossfuse.network import CrossFuse, load_config
 from models.crossfuse.precision import FP32, ISLANDS, MIXED, CrossFusePrecision
+from models.segformer import BACKBONES, MiTConfig
 from paif_ros.contract import CONFIDENCE, INPUTS, OUTPUTS
 from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
 
@@ -31,6 +33,14 @@ CHANNELS = 8
 # their feed-forward; 3 couplings of 2 mixes and 3 bottlenecks; the decoder's.
 CONVOLUTIONS = 1 + 2 * (6 + 5) + 2 * (3 + 5) + 3 * (2 + 3 * 3) + (2 + 2)
 CHANNEL_ATTENTIONS = 2 + 2
+
+
+@pytest.fixture(autouse=True, scope='module')
+def short_backbone() -> Iterator[None]:
+    """One layer in each stage of the segmenter: torch's export takes seconds for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, 'mit_nano', MiTConfig(BACKBONES['mit_nano'].dims, (1, 1, 1, 1)))
+        yield
 
 
 def narrow(**changes: object) -> CrossFuse:
@@ -87,22 +97,22 @@ def test_pictures_of_a_batch_do_not_depend_on_each_other(network: CrossFuse) -> 
 
 @torch.no_grad()
 def test_mixed_precision_is_close_where_fp16_alone_breaks(network: CrossFuse) -> None:
-    """Sums over a whole picture are over FP16's largest number, 65504."""
+    """Norms over a whole picture may be over FP16's largest number, 65504."""
     loud = narrow()
     for module in loud.modules():
         if isinstance(module, TransposedAttention):
-            module.qkv.weight[: 2 * CHANNELS].mul_(300)  # queries and keys, which are normalised
+            module.qkv.weight[: 2 * CHANNELS].mul_(3000)  # queries and keys, which are normalised
     for net in (network, loud):
         thermal, visible = pictures()
         expected, _, logits = deploy(net).compute(thermal, visible)
         with FastHalf():
             found, _, logits_2 = deploy(net, MIXED).compute(thermal, visible)
         assert found.dtype == torch.float32
-        assert (found - expected).abs().max() < 0.02
-        assert (logits_2 - logits).abs().max() < 0.1 * logits.abs().max()
+        assert (found - expected).abs().max() < 0.01
+        assert (logits_2 - logits).abs().max() < 0.01 * logits.abs().max()
     with FastHalf():
         broken = deploy(loud, MIXED.moved(to_half=['norms'])).compute(thermal, visible)[0]
-    assert not (broken - expected).abs().max() < 0.1  # not a number counts too
+    assert not (broken - expected).abs().max() < 0.02  # not a number counts too
 
 
 def test_parts_of_a_precision() -> None:
