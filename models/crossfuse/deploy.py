@@ -107,7 +107,7 @@ class Statistics(nn.Module):
     def mean(self, x: Tensor) -> Tensor:
         """Return [N, 1, H, W] for float32 [N, C, H, W].
 
-        Of one picture ONNX Runtime takes 40 times as long for a mean as for a product. TensorRT,
+        Of one picture ONNX Runtime takes many times as long for a mean as for a product. TensorRT,
         for which the mixed form is, fuses means with what stands around them.
         """
         if self.precision.half:
