@@ -21,6 +21,7 @@ from paif_ros.replay.work import Done
 from paif_ros.replay.work import work as do_task
 
 Work = Callable[[Task, bool], Done]
+STARTS = 2  # of Ray on this machine, before it is given up
 WAIT = 0.5  # seconds between two looks at how far all are
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -194,11 +195,7 @@ class Ray:
             options['address'] = self._address
         else:
             options |= {'num_cpus': self._workers, 'include_dashboard': False}
-        try:
-            ray.init(log_to_driver=False, logging_level='ERROR', **options)
-        except (OSError, RuntimeError, ValueError) as err:
-            text = ' '.join(str(err).split())[:500]
-            raise PaifError(f'Ray can not be reached or started: {text}') from err
+        self._start(options)
         try:
             remote = ray.remote(
                 max_retries=self._retries, retry_exceptions=[OSError], **self._share
@@ -211,6 +208,19 @@ class Ray:
                     yield self._outcome(waiting.pop(reference), reference)
         finally:
             ray.shutdown()
+
+    def _start(self, options: dict[str, Any]) -> None:
+        """Connect, or start Ray here; that twice, for it gives its own start 30 seconds."""
+        for start in range(1, STARTS + 1):
+            try:
+                self._ray.init(log_to_driver=False, logging_level='ERROR', **options)
+            except Exception as err:  # what Ray raises where those are over
+                self._ray.shutdown()
+                if self._address or start == STARTS:
+                    text = ' '.join(str(err).split())[:500]
+                    raise PaifError(f'Ray can not be reached or started: {text}') from err
+            else:
+                return
 
     def _outcome(self, index: int, reference: Any) -> Outcome:
         try:
