@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,13 @@ onnx = pytest.importorskip('onnx', reason='onnx is a development dependency')
 from torch import nn
 
 from export.checks import NOISE_BOUND
-from export.graph_rules import broken_rules
+from export.graph_rules import broken_precision, broken_rules
 from export.half import FastHalf
 from export.moved import MASK_AGREEMENT
 from export.parity_pairs import answer
-from export.to_onnx import PICTURES, main, read_pairs
+from export.to_onnx import PICTURES, export_onnx, main, read_pairs
 from models.parity import recipe_state
+from models.uaafusion import segmenter
 from models.uaafusion.checkpoint import load_uaafusion, save_uaafusion
 from models.uaafusion.deploy import deploy
 from models.uaafusion.network import UAAFusion, guidance, load_config
@@ -33,8 +35,24 @@ from paif_ros.engines.onnxruntime import OnnxRuntimeEngine
 SIZE = (64, 96)
 STAGES = 3  # a first, a middle and a last one
 EXPORTED_STAGES = 2  # torch's export takes seconds for each
+# One or two blocks of each kind, of 17: all of a kind are alike, and the export takes its time.
+FULL, FULL_DILATED = segmenter.INVERTED, segmenter.DILATED
+SHORT = tuple((t, c, n if c == 24 else min(n, 1 + (c == 160)), s) for t, c, n, s in FULL)
+BLOCKS = sum(repeats for _, _, repeats, _ in SHORT)
 # Convolutions of the segmenter's forward, and as many of its gradient.
-SEGMENTER = 1 + 2 + 16 * 3 + len(('shortcut', 'taps', 'low', 'cat', 'classes'))
+FEATURES = 1 + 2 + (BLOCKS - 1) * 3
+SEGMENTER = FEATURES + len(('shortcut', 'taps', 'low', 'cat', 'classes'))
+
+
+@pytest.fixture(autouse=True, scope='module')
+def short() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmenter, 'INVERTED', SHORT)
+        # The first block of 160 channels; its stride becomes a dilation.
+        patch.setattr(
+            segmenter, 'DILATED', [c for _, c, n, _ in SHORT for _ in range(n)].index(160) + 1
+        )
+        yield
 
 
 def narrow(**changes: object) -> UAAFusion:
@@ -107,8 +125,10 @@ def test_resizes_and_what_is_taken_before_them() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize('multiplier', [0.35, 1.0])
-def test_gradient_equals_autograd(multiplier: float) -> None:
-    """In float64, so that no ReLU6 switches by rounding."""
+def test_gradient_equals_autograd(multiplier: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all 17 blocks; in float64, so that no ReLU6 switches by rounding."""
+    monkeypatch.setattr(segmenter, 'INVERTED', FULL)
+    monkeypatch.setattr(segmenter, 'DILATED', FULL_DILATED)
     exact = narrow(multiplier=multiplier).double()
     deployed = deploy(exact, SIZE).double()
     fused, mask = pictures()[0].double(), torch.rand(1, 15, *SIZE, dtype=torch.float64)
@@ -243,20 +263,42 @@ def test_pairs_for_the_gate_on_the_device(exported: Path) -> None:
     assert (prediction.mask == arrays['mask'][0]).mean() > 0.999
 
 
-def test_nvidias_parser_takes_it(exported: Path) -> None:
-    """TensorRT-RTX parses without a GPU; what it parsed also built, once, by hand."""
+def build(data: bytes) -> Counter[tuple[str, str]]:
+    """Build with TensorRT-RTX, which needs no GPU for it; count layers by kind and type."""
     trt = pytest.importorskip('tensorrt_rtx', reason='tensorrt-rtx is a development extra')
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, logger)
-    parsed = parser.parse(exported.read_bytes())
-    assert parsed, [str(parser.get_error(i)) for i in range(parser.num_errors)]
+    assert parser.parse(data), [str(parser.get_error(i)) for i in range(parser.num_errors)]
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    assert plan is not None
+    assert plan.nbytes > 100_000
     ends = [network.get_input(i) for i in range(network.num_inputs)]
     ends += [network.get_output(i) for i in range(network.num_outputs)]
     assert [end.name for end in ends] == [*INPUTS, *OUTPUTS, CONFIDENCE]
     assert all(end.dtype == trt.uint8 for end in ends)
-    kinds = Counter(network.get_layer(i).type.name for i in range(network.num_layers))
-    assert kinds['CONVOLUTION'] == convolutions(EXPORTED_STAGES)
-    assert kinds['DECONVOLUTION'] == 0
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    return Counter((layer.type.name, layer.get_output(0).dtype.name) for layer in layers)
+
+
+def test_nvidias_builder_takes_it(exported: Path) -> None:
+    kinds = build(exported.read_bytes())
+    assert kinds['CONVOLUTION', 'FLOAT'] == convolutions(EXPORTED_STAGES)
+    assert {kind for kind, dtype in kinds if dtype == 'HALF'} <= {'CONSTANT'}
+    assert 'DECONVOLUTION' not in {kind for kind, _ in kinds}
+
+
+def test_nvidias_builder_takes_the_mixed_form() -> None:
+    """Convolutions in FP32: the feature extractor's forward alone, for mask, attention, result."""
+    mixed = deploy(narrow(stages=EXPORTED_STAGES), SIZE, half=True)
+    model = export_onnx(mixed, SIZE, 1, {})
+    assert broken_precision(model, 'mixed', 'uaafusion') == []
+    kinds = build(model.SerializeToString())
+    forwards = 2 + EXPORTED_STAGES - 1
+    full = kinds['CONVOLUTION', 'FLOAT']
+    assert full == forwards * FEATURES
+    assert full + kinds['CONVOLUTION', 'HALF'] == convolutions(EXPORTED_STAGES)
+    assert kinds['MATRIX_MULTIPLY', 'FLOAT'] == 0 < kinds['MATRIX_MULTIPLY', 'HALF']
+    assert kinds['TOPK', 'FLOAT'] == 1
