@@ -16,9 +16,10 @@ if str(ROOT) not in sys.path:  # plain `pytest` does not put it there
     sys.path.insert(0, str(ROOT))
 
 import tiny_model
+from shared_memory import pytest_sessionfinish
 from what_ran import pytest_terminal_summary
 
-__all__ = ['context', 'own_signals', 'pytest_terminal_summary', 'tiny']
+__all__ = ['context', 'own_signals', 'pytest_sessionfinish', 'pytest_terminal_summary', 'tiny']
 
 
 @pytest.fixture(scope='session')
