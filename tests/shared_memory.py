@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path('/dev/shm')  # noqa: S108 - Linux's own name for it
+FOLDER = Path('/dev/shm')
 OURS = re.compile(r'(sem\.)?fast(dds|rtps)_')
 YOUNG = 30.0  # seconds: whoever made a file may not have mapped it yet
 STARTED = time.time()
