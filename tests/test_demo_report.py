@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
+from demo import figure
 from demo.crew import Crew, CrewError, free_domain, graph_environment
 from demo.film import Film
 from demo.moments import Moment, Stretch, moments
-from demo.pictures import SHEET_WIDTH, choose, mosaic, sheet, sheet_row
+from demo.pictures import MARGIN, SHEET_WIDTH, choose, mosaic, sheet, sheet_row
 from demo.report import make_report, table
 from demo.run import missing_modules
 from demo.stage import find_model
@@ -384,3 +385,23 @@ def test_wrong_arguments_are_told_without_a_traceback(
     assert done.returncode == 1
     assert words in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_rows_of_sheets_make_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rows asked for come in order below one heading; a row too many is named."""
+    height = SHEET_WIDTH * 3 // 4
+    for name, levels in (('a', (10, 20, 30)), ('b', (200,))):
+        sheet = np.zeros((MARGIN + height * len(levels), 8, 3), np.uint8)
+        for number, level in enumerate(levels):
+            sheet[MARGIN + number * height :][:height] = level
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / 'contact_sheet.png'), sheet)
+    out = tmp_path / 'figure.png'
+    figure.main([f'{tmp_path / "a"}:1,3', f'{tmp_path / "b"}:1', '--out', str(out)])
+    found = cv2.imread(str(out))
+    assert found[MARGIN + height // 2 :: height, 0, 0].tolist() == [10, 30, 200]
+    for rows in (f'{tmp_path / "b"}:2', f'{tmp_path / "c"}:1'):
+        with pytest.raises(SystemExit) as caught:
+            figure.main([rows, '--out', str(out)])
+        assert caught.value.code == 1
+    assert 'has no row 2: choose from 1 to 1' in capsys.readouterr().err
