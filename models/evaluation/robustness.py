@@ -124,7 +124,7 @@ def _gaps(both: Both, one: str) -> Iterator[str]:
     if 'none' not in known:
         return
     old, new = both.standard[one]['fused'], both.robust[one]['fused']
-    lost = 100 * (old['none'] - new['none'])
+    lost = round(100 * (old['none'] - new['none']), 1) + 0.0  # no '-0.0'
     for attack in known:
         if attack == 'none':
             continue
