@@ -151,11 +151,13 @@ def test_fault_12_a_second_publisher_is_named(tiny: Path) -> None:
         cameras.pairs(5)
         second = rig.node.create_publisher(Image, 'thermal/image_raw', 5)
         cameras.until(lambda: '2 publishers on /thermal/image_raw (/rig, ' in rig.text())
-        for _ in range(10):  # the same stamps a second time
-            message = cameras.message('thermal', cameras.sent['thermal'][-1])
-            cameras.play(0.1)
-            second.publish(message)
-        cameras.until(lambda: rig.count('thermal.received') >= len(cameras.sent['thermal']) + 8)
+
+        def eight_more() -> bool:
+            # Until they have come: its first messages may leave before the node has matched it.
+            second.publish(cameras.message('thermal', cameras.sent['thermal'][-1]))
+            return rig.count('thermal.received') >= len(cameras.sent['thermal']) + 8
+
+        cameras.until(eight_more)  # the same stamps a second time
         rig.node.destroy_publisher(second)
         cameras.pairs(10)
         ending = rig.stop()
