@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -14,6 +16,9 @@ from torch import Tensor, nn
 from models.paif import PAIF, PAIFConfig, load_config
 
 CONFIG_KEY = 'config'
+PARALLEL = 'module.'  # what DataParallel puts before every key
+
+Config = TypeVar('Config')
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,83 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], str | None]:
     return dict(state), None
 
 
+def flat_parts(official: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Tensor]:
+    """Return an official checkpoint of several state_dicts as one of ours.
+
+    Args:
+        official: state_dicts by official name.
+        parts: our names, by official ones; they go before the keys.
+
+    Raises:
+        ValueError: a part is missing, or is no state_dict.
+    """
+    state = {}
+    for name, ours in parts.items():
+        part = official.get(name)
+        if not isinstance(part, dict) or not all(isinstance(v, Tensor) for v in part.values()):
+            msg = f'official checkpoint without a state_dict {name!r}; it has {sorted(official)}'
+            raise ValueError(msg)
+        parallel = all(key.startswith(PARALLEL) for key in part)
+        for key, value in part.items():
+            state[f'{ours}.{key.removeprefix(PARALLEL) if parallel else key}'] = value
+    return state
+
+
+def read_parts(path: Path, parts: Mapping[str, str]) -> tuple[dict[str, Tensor], str | None]:
+    """Read weights: ours as `read_state`, or an official file of several state_dicts.
+
+    Args:
+        path: of the file.
+        parts: as `flat_parts` takes them; a file that has one of the official names is official.
+
+    Returns:
+        The flat state_dict with our keys, and the configuration JSON of the file if it has one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something else.
+        pickle.UnpicklingError: it holds objects that `weights_only=True` refuses.
+    """
+    if path.suffix != '.safetensors' and path.is_file():
+        loaded: Any = torch.load(path, map_location='cpu', weights_only=True)
+        if isinstance(loaded, dict) and parts.keys() & loaded.keys():
+            return flat_parts(loaded, parts), None
+    return read_state(path)
+
+
+def chosen_config(
+    given: Config | str | None,
+    text: str | None,
+    path: Path,
+    *,
+    load: Callable[[str], Config],
+    parse: Callable[[str], Config],
+    example: str,
+) -> Config:
+    """Return the configuration of weights: the one given, else the one that their file carries.
+
+    Args:
+        given: a configuration, its name, or None.
+        text: JSON of the file's header, if it has one.
+        path: of the file, for the error.
+        load: takes a name.
+        parse: takes JSON text.
+        example: name of a configuration, for the error.
+
+    Raises:
+        FileNotFoundError: no configuration has that name.
+        ValueError: neither is there, or it can't be used.
+    """
+    if isinstance(given, str):
+        return load(given)
+    if given is not None:
+        return given
+    if text is None:
+        msg = f'{path} carries no configuration: name one, such as --config {example}'
+        raise ValueError(msg)
+    return parse(text)
+
+
 def load_into(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load a state_dict, refusing any key or shape that differs.
 
@@ -132,14 +214,16 @@ def load_paif(path: str | Path, config: PAIFConfig | str | None = None) -> PAIF:
     """
     path = Path(path)
     state, text = read_state(path)
-    if isinstance(config, str):
-        config = load_config(config)
-    if config is None:
-        if text is None:
-            msg = f'{path} carries no configuration: name one, such as --config paif_official_b3'
-            raise ValueError(msg)
-        config = PAIFConfig.from_json(text)
-    network = PAIF(config)
+    network = PAIF(
+        chosen_config(
+            config,
+            text,
+            path,
+            load=load_config,
+            parse=PAIFConfig.from_json,
+            example='paif_official_b3',
+        )
+    )
     load_into(network, state, path)
     return network.eval()
 

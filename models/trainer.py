@@ -22,6 +22,7 @@ from models.objective import Objective
 from models.paif import PAIF
 from models.pretext import Pretext
 from models.recipe import Recipe, Stage
+from models.run_files import CHECKPOINT, LOG, save_checkpoint
 from models.sources import Sources, drawn
 from models.weak_aggressive import decaying_beta
 from models.workers import Workers
@@ -63,7 +64,7 @@ class Trainer:
         self.network = network.to(workers.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network)
-        self.checkpoint = out / 'checkpoint.pt'
+        self.checkpoint = out / CHECKPOINT
 
     def run(self, loaders: int, save_every: int = 50) -> None:
         """Train what is not trained yet.
@@ -218,17 +219,16 @@ class Trainer:
         if self.workers.rank:
             return
         kind = self.recipe.stages[stage].kind
-        with (self.out / 'log.csv').open('a', newline='') as file:
+        with (self.out / LOG).open('a', newline='') as file:
             row = [stage + 1, kind, step, f'{np.mean(losses):.4f}', f'{seconds:.0f}']
             csv.writer(file).writerow(row)
 
     def _save(self, position: Position, optimiser: torch.optim.Optimizer) -> None:
-        """Write the checkpoint beside the old one and swap: a kill never leaves half a file."""
         self.workers.average(b for b in self.network.buffers() if b.is_floating_point())
         if self.workers.rank:
             return
-        temporary = self.checkpoint.with_suffix('.tmp')
-        torch.save(
+        save_checkpoint(
+            self.checkpoint,
             {
                 'network': self.network.state_dict(),
                 'average': self.average.state_dict(),
@@ -236,6 +236,4 @@ class Trainer:
                 'position': [position.stage, position.step],
                 'recipe': self.recipe.to_json(),
             },
-            temporary,
         )
-        temporary.replace(self.checkpoint)

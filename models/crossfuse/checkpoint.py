@@ -13,12 +13,17 @@ import pickle
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from models.checkpoint import CheckpointError, load_into, load_paif, read_state, save_weights
+from models.checkpoint import (
+    CheckpointError,
+    chosen_config,
+    load_into,
+    load_paif,
+    read_parts,
+    save_weights,
+)
 from models.crossfuse.network import CrossFuse, CrossFuseConfig, load_config
 from models.paif import PAIF
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
@@ -29,44 +34,7 @@ PARTS = {  # official names, ours
     'BaseFuseLayer': 'base_fuse',
     'DetailFuseLayer': 'detail_fuse',
 }
-PARALLEL = 'module.'  # what DataParallel puts before every key
 SEGMENTER = 'denoise_net.'
-
-
-def flat(official: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the four state_dicts of an official checkpoint as one of ours, without segmenter.
-
-    Raises:
-        ValueError: a part is missing, or is no state_dict.
-    """
-    state = {}
-    for name, ours in PARTS.items():
-        part = official.get(name)
-        if not isinstance(part, dict) or not all(isinstance(v, Tensor) for v in part.values()):
-            msg = f'official checkpoint without a state_dict {name!r}; it has {sorted(official)}'
-            raise ValueError(msg)
-        parallel = all(key.startswith(PARALLEL) for key in part)
-        for key, value in part.items():
-            state[f'{ours}.{key.removeprefix(PARALLEL) if parallel else key}'] = value
-    return state
-
-
-def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """Read weights: ours as `models.checkpoint.read_state`, or an official file of four parts.
-
-    Returns:
-        The flat state_dict with our keys, and the configuration JSON of the file if it has one.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file holds something else.
-        pickle.UnpicklingError: it holds objects that `weights_only=True` refuses.
-    """
-    if path.suffix != '.safetensors' and path.is_file():
-        loaded: Any = torch.load(path, map_location='cpu', weights_only=True)
-        if isinstance(loaded, dict) and PARTS.keys() & loaded.keys():
-            return flat(loaded), None
-    return read_state(path)
 
 
 def with_segmenter(state: dict[str, Tensor], network: CrossFuse) -> dict[str, Tensor]:
@@ -100,14 +68,10 @@ def load_crossfuse(
             there is no segmenter.
     """
     path = Path(path)
-    state, text = read_weights(path)
-    if isinstance(config, str):
-        config = load_config(config)
-    if config is None:
-        if text is None:
-            msg = f'{path} carries no configuration: name one, such as --config official'
-            raise ValueError(msg)
-        config = CrossFuseConfig.from_json(text)
+    state, text = read_parts(path, PARTS)
+    config = chosen_config(
+        config, text, path, load=load_config, parse=CrossFuseConfig.from_json, example='official'
+    )
     if segmenter is not None:
         lent = segmenter.config
         config = replace(
@@ -150,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--out', type=Path, required=True, help='.safetensors to write')
     args = parser.parse_args(argv)
     try:
-        text = read_weights(args.weights)[1]
+        text = read_parts(args.weights, PARTS)[1]
         config = load_config(args.config or 'official')
         if text is not None and not args.config:
             config = CrossFuseConfig.from_json(text)

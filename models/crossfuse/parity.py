@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.checkpoint import load_into
-from models.crossfuse.checkpoint import PARTS, flat, with_segmenter
+from models.checkpoint import flat_parts, load_into
+from models.crossfuse.checkpoint import PARTS, with_segmenter
 from models.crossfuse.losses import correlation, fusion
 from models.crossfuse.network import CrossFuse, load_config
 from models.paif import stretch_image
@@ -36,7 +36,7 @@ def stored_network(fixture: Fixture) -> CrossFuse:
         }
         for name in PARTS
     }
-    load_into(network, with_segmenter(flat(parts), network), Path('fixture'))
+    load_into(network, with_segmenter(flat_parts(parts, PARTS), network), Path('fixture'))
     return network.eval()
 
 

@@ -7,12 +7,10 @@ all four parts learn to fuse (spec section 2). The segmenter has a training of i
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from tqdm import tqdm
 from models.crossfuse.losses import DECOMPOSITION, decomposition, fusion, reconstruction
 from models.crossfuse.network import CrossFuse
 from models.crossfuse.patches import Patches
+from models.run_files import CHECKPOINT, LOG, append_row, load_checkpoint, save_checkpoint
 from models.weak_aggressive import OFFICIAL, WEIGHT, WeakAggressive, decaying_beta, official_beta
 
 PARTS = ('encoder', 'decoder', 'base_fuse', 'detail_fuse')
@@ -148,7 +147,7 @@ class Trainer:
     ) -> None:
         self.network, self.schedule, self.patches = network.to(device), schedule, patches
         self.out, self.device = out, device
-        self.checkpoint = out / 'checkpoint.pt'
+        self.checkpoint = out / CHECKPOINT
         self.parts: dict[str, nn.Module] = {part: getattr(network, part) for part in PARTS}
         self.optimisers = {
             name: torch.optim.Adam(part.parameters(), schedule.rate)
@@ -228,43 +227,30 @@ class Trainer:
         )
 
     def _resume(self) -> int:
-        if not self.checkpoint.exists():
+        state = load_checkpoint(self.checkpoint, self._identity(), self.device)
+        if state is None:
             return 0
-        state: dict[str, Any] = torch.load(
-            self.checkpoint, weights_only=True, map_location=self.device
-        )
-        if state['identity'] != self._identity():
-            msg = (
-                f'{self.checkpoint} was made with another schedule, configuration or data: '
-                'choose another --out, or remove it'
-            )
-            raise ValueError(msg)
         self.network.load_state_dict(state['network'])
         for name, stored in state['optimisers'].items():
             self.optimisers[name].load_state_dict(stored)
         return int(state['done'])
 
     def _save(self, done: int) -> None:
-        """Write the checkpoint beside the old one and swap: a kill never leaves half a file."""
-        temporary = self.checkpoint.with_suffix('.tmp')
-        torch.save(
+        save_checkpoint(
+            self.checkpoint,
             {
                 'network': self.network.state_dict(),
                 'optimisers': {name: o.state_dict() for name, o in self.optimisers.items()},
                 'done': done,
                 'identity': self._identity(),
             },
-            temporary,
         )
-        temporary.replace(self.checkpoint)
 
     def _log(self, done: int, mean: list[float], seconds: float) -> None:
-        path = self.out / 'log.csv'
-        head = not path.exists()
-        with path.open('a', newline='') as file:
-            writer = csv.writer(file)
-            if head:
-                writer.writerow(('epoch', 'step', 'phase', *COLUMNS, 'seconds'))
-            epoch, step = divmod(done - 1, self.steps)
-            values = (f'{x:.5f}' for x in mean)
-            writer.writerow((epoch, step + 1, self.phase(epoch), *values, f'{seconds:.0f}'))
+        epoch, step = divmod(done - 1, self.steps)
+        values = (f'{x:.5f}' for x in mean)
+        append_row(
+            self.out / LOG,
+            ('epoch', 'step', 'phase', *COLUMNS, 'seconds'),
+            (epoch, step + 1, self.phase(epoch), *values, f'{seconds:.0f}'),
+        )

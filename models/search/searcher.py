@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from models.genotype import Genotype
 from models.objective import Objective
 from models.paif import PAIF
 from models.recipe import Recipe
+from models.run_files import CHECKPOINT, LOG, append_row, save_checkpoint
 from models.search.hypergradient import KINDS, Gradients, hypergradient, projection
 from models.search.space import OPERATORS, best, entropy
 from models.search.supernet import Architecture, Supernet
@@ -149,7 +149,7 @@ class Searcher:
             self.architecture.parameters(), plan.alpha_rate, betas=BETAS
         )
         self.lower, self.upper = (self._batches(part, i) for i, part in enumerate(halves(pairs)))
-        self.checkpoint = out / 'checkpoint.pt'
+        self.checkpoint = out / CHECKPOINT
         self.step = 0
 
     def _batches(self, pairs: list[LabelledPair], number: int) -> TrainingPairs:
@@ -247,8 +247,6 @@ class Searcher:
         self.optimiser.step()
 
     def _log(self, step: int, row: tuple[float, float, float]) -> None:
-        path = self.out / 'log.csv'
-        fresh = not path.exists() or not path.stat().st_size
         found = self.genotype('')
         cells = self.table.rest(self.reference, self.plan.channels)
         with torch.no_grad():
@@ -256,11 +254,7 @@ class Searcher:
         now = self.table.total(found, self.reference, self.plan.channels)
         names = ' '.join((*found.normal_1, *found.normal_2, *found.normal_3))
         numbers = (*row, entropy(self.architecture.alpha), relaxed, now)
-        with path.open('a', newline='') as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(COLUMNS)
-            writer.writerow([step, *(f'{x:.4f}' for x in numbers), names])
+        append_row(self.out / LOG, COLUMNS, [step, *(f'{x:.4f}' for x in numbers), names])
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -273,10 +267,7 @@ class Searcher:
         }
 
     def _save(self) -> None:
-        """Write the checkpoint beside the old one and swap: a kill never leaves half a file."""
-        temporary = self.checkpoint.with_suffix('.tmp')
-        torch.save(self._state(), temporary)
-        temporary.replace(self.checkpoint)
+        save_checkpoint(self.checkpoint, self._state())
 
     def _resume(self) -> None:
         if not self.checkpoint.exists():
@@ -298,7 +289,7 @@ class Searcher:
 
     def _trim(self) -> None:
         """Drop the log's lines after the checkpoint, which are about to be written again."""
-        path = self.out / 'log.csv'
+        path = self.out / LOG
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         if lines:
             path.write_text(''.join(lines[: self.step + 1]) if self.step else '')

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import torch
 
-from models.checkpoint import CheckpointError, load_into
+from models.checkpoint import CheckpointError, load_into, read_parts
 from models.data import Augmentation, generate
 from models.datasets.pair import IGNORE, LabelledPair
 from models.datasets.registry import open_dataset
 from models.sources import SCENE_SEED
-from models.uaafusion.checkpoint import load_uaafusion, read_weights, save_uaafusion
+from models.uaafusion.checkpoint import PARTS, load_uaafusion, save_uaafusion
 from models.uaafusion.network import UAAFusion, load_config
 from models.uaafusion.patches import Crops, Patch, cut
 from models.uaafusion.trainer import Schedule, Trainer
@@ -134,7 +134,7 @@ def initial(args: argparse.Namespace) -> UAAFusion:
     if args.init:
         network = load_uaafusion(args.init, config)
     if args.init_segmenter:
-        state, _ = read_weights(args.init_segmenter)
+        state, _ = read_parts(args.init_segmenter, PARTS)
         of_both = {
             key.removeprefix(SEGMENTER): value
             for key, value in state.items()

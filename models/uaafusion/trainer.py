@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.datasets.pair import IGNORE
+from models.run_files import CHECKPOINT, LOG, append_row, load_checkpoint, save_checkpoint
 from models.uaafusion.losses import (
     IGNORED,
     Losses,
@@ -26,6 +25,8 @@ from models.uaafusion.losses import (
 )
 from models.uaafusion.network import UAAFusion
 from models.uaafusion.patches import Crops, Patch, Patches, stack
+
+COLUMNS = ('loss', 'thermal', 'visible', 'gradient', 'segmentation')
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class Trainer:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.schedule, self.patches = network.to(device), schedule, patches
         self.out, self.device = out, device
-        self.checkpoint = out / 'checkpoint.pt'
+        self.checkpoint = out / CHECKPOINT
         # One for each network, as in the official code: Adam keeps no state across parameters, so
         # that changes nothing.
         self.optimisers = [
@@ -252,43 +253,29 @@ class Trainer:
         )
 
     def _resume(self) -> int:
-        if not self.checkpoint.exists():
+        state = load_checkpoint(self.checkpoint, self._identity(), self.device)
+        if state is None:
             return 0
-        state: dict[str, Any] = torch.load(
-            self.checkpoint, weights_only=True, map_location=self.device
-        )
-        if state['identity'] != self._identity():
-            msg = (
-                f'{self.checkpoint} was made with another schedule, configuration or data: '
-                'choose another --out, or remove it'
-            )
-            raise ValueError(msg)
         self.network.load_state_dict(state['network'])
         for optimiser, stored in zip(self.optimisers, state['optimisers'], strict=True):
             optimiser.load_state_dict(stored)
         return int(state['done'])
 
     def _save(self, done: int) -> None:
-        """Write the checkpoint beside the old one and swap: a kill never leaves half a file."""
-        temporary = self.checkpoint.with_suffix('.tmp')
-        torch.save(
+        save_checkpoint(
+            self.checkpoint,
             {
                 'network': self.network.state_dict(),
                 'optimisers': [optimiser.state_dict() for optimiser in self.optimisers],
                 'done': done,
                 'identity': self._identity(),
             },
-            temporary,
         )
-        temporary.replace(self.checkpoint)
 
     def _log(self, done: int, mean: list[float], seconds: float) -> None:
-        path = self.out / 'log.csv'
-        head = not path.exists()
-        with path.open('a', newline='') as file:
-            writer = csv.writer(file)
-            if head:
-                parts = ('loss', 'thermal', 'visible', 'gradient', 'segmentation')
-                writer.writerow(('epoch', 'step', *parts, 'seconds'))
-            epoch, step = divmod(done - 1, self.steps)
-            writer.writerow((epoch, step + 1, *(f'{x:.5f}' for x in mean), f'{seconds:.0f}'))
+        epoch, step = divmod(done - 1, self.steps)
+        append_row(
+            self.out / LOG,
+            ('epoch', 'step', *COLUMNS, 'seconds'),
+            (epoch, step + 1, *(f'{x:.5f}' for x in mean), f'{seconds:.0f}'),
+        )
