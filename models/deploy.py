@@ -35,7 +35,7 @@ cost nothing, stay in FP32: `models/precision.py` names them, and the casts are 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -352,20 +352,48 @@ def best_probability(logits: Tensor) -> Tensor:
     return 1 / torch.exp(logits - logits.amax(1, keepdim=True)).sum(1)
 
 
-class DeployedPAIF(nn.Module):
-    """What is exported: the contract of `paif_ros.contract`, uint8 pictures in and out."""
+def shrink(x: Tensor, factor: int) -> Tensor:
+    """Return means of factor x factor pixels of [N, C, H, W]."""
+    # Rows, then columns: `export.graph_rules` lets no other pool through.
+    for kernel in ((factor, 1), (1, factor)) if factor > 1 else ():
+        x = F.avg_pool2d(x, kernel, count_include_pad=False)
+    return x
+
+
+class SegmentedFusion(Protocol):
+    """A network with a SegFormer of ours behind its fusion, such as PAIF.
+
+    Attributes:
+        config: says whether the segmenter sees colours, and means of how many pixels.
+        denoise_net: the segmenter (official name).
+        mean: of what it sees, [1, 3, 1, 1] in 0..255.
+        std: likewise.
+    """
+
+    config: Any
+    denoise_net: SegFormer
+    mean: Tensor
+    std: Tensor
+
+
+class DeployedCascade(nn.Module):
+    """What is exported: the contract of `paif_ros.contract`, uint8 pictures in and out.
+
+    Fusion of two lumas, the visible picture's colours, a SegFormer. A network adds `fuse`.
+
+    Args:
+        network: lends its segmenter, `denoise_net`, and what that sees.
+        precision: which parts compute in FP16.
+    """
 
     luma: Tensor
     offset: Tensor
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: PAIF, precision: Precision) -> None:
+    def __init__(self, network: SegmentedFusion, precision: Precision) -> None:
         super().__init__()
         self.precision = precision
-        fusion = network.enhance_net
-        assert isinstance(fusion, FusionNet)  # `deploy` refuses all others
-        self.fusion = DeployedFusion(fusion, precision)
         self.segmenter = DeployedSegFormer(network.denoise_net, precision)
         self.colour = network.config.colour
         self.pool = network.config.pool
@@ -380,6 +408,10 @@ class DeployedPAIF(nn.Module):
         self.register_buffer('scale', cast('stretch', 255 / network.std))  # [1, 3, 1, 1]
         self.register_buffer('shift', cast('stretch', network.mean / network.std))
 
+    def fuse(self, thermal: Tensor, luma: Tensor) -> Tensor:
+        """Fuse [N, 1, H, W] in 0..1 with the same to the picture that is shown, [N, 1, H, W]."""
+        raise NotImplementedError
+
     def compute(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fuse and segment pictures in 0..1.
 
@@ -388,18 +420,14 @@ class DeployedPAIF(nn.Module):
             visible: RGB [N, 3, H, W] in 0..1.
 
         Returns:
-            Fused luma [N, 1, H, W], fused RGB [N, 3, H, W] in 0..1, logits [N, classes, H / 4, W /
-            4].
+            Fused luma [N, 1, H, W], fused RGB [N, 3, H, W] in 0..1, logits [N, classes, h, w]
+            where h and w are H and W divided by 4 * pool.
         """
         cast = self.precision.cast
-        fused = self.fusion(thermal, F.conv2d(cast('luma', visible), self.luma))
+        fused = self.fuse(thermal, F.conv2d(cast('luma', visible), self.luma))
         chroma = F.conv2d(cast('recolour', visible), self.offset)
         rgb = (cast('recolour', fused) + chroma).clamp(0, 1)
-        seen = cast('stretch', rgb)
-        if self.pool > 1:
-            # Rows, then columns: `export.graph_rules` lets no other pool through.
-            for kernel in ((self.pool, 1), (1, self.pool)):
-                seen = F.avg_pool2d(seen, kernel, count_include_pad=False)
+        seen = shrink(cast('stretch', rgb), self.pool)
         if not self.colour:
             seen = F.conv2d(seen, cast('stretch', self.luma))  # one channel, spread by the scale
         logits = self.segmenter(stretch_image(seen) * self.scale - self.shift)
@@ -432,6 +460,21 @@ class DeployedPAIF(nn.Module):
             logits.argmax(1).to(torch.uint8),
             confidence.to(torch.uint8),
         )
+
+
+class DeployedPAIF(DeployedCascade):
+    """PAIF: the searched fusion network in front."""
+
+    def __init__(self, network: PAIF, precision: Precision) -> None:
+        super().__init__(network, precision)
+        fusion = network.enhance_net
+        assert isinstance(fusion, FusionNet)  # `deploy` refuses all others
+        self.fusion = DeployedFusion(fusion, precision)
+
+    def fuse(self, thermal: Tensor, luma: Tensor) -> Tensor:
+        """Fuse [N, 1, H, W] in 0..1 with the same; the fused luma may lie in -1..1."""
+        y: Tensor = self.fusion(thermal, luma)
+        return y
 
 
 @torch.no_grad()

@@ -41,8 +41,8 @@ from models.crossfuse.layers import (
 from models.crossfuse.network import CrossFuse, Decoder, Encoder
 from models.crossfuse.precision import FP32, CrossFusePrecision
 from models.crossfuse.upsampling import guided_upsampling
-from models.deploy import DeployedSegFormer, best_probability, pointwise, with_weights
-from models.paif import rgb_to_ycrcb, stretch_image, ycrcb_to_rgb
+from models.deploy import DeployedCascade, pointwise, shrink, with_weights
+from models.paif import stretch_image
 
 EPSILON = 1e-5  # of LayerNorm
 LEAST_NORM = 1e-12  # of queries and keys, below which they are not divided by it
@@ -349,100 +349,29 @@ class DeployedDecoder(nn.Module):
         return y
 
 
-class DeployedCrossFuse(nn.Module):
-    """What is exported: the contract of `paif_ros.contract`, uint8 pictures in and out."""
-
-    luma: Tensor
-    offset: Tensor
-    spread: Tensor
-    shift: Tensor
+class DeployedCrossFuse(DeployedCascade):
+    """CrossFuse: encoder, fusion layers and decoder in front."""
 
     def __init__(self, network: CrossFuse, precision: CrossFusePrecision) -> None:
-        super().__init__()
-        config = network.config
-        self.precision = precision
-        self.scale, self.pool, self.colour = config.scale, config.pool, config.colour
+        super().__init__(network, precision)
+        self.reduction = network.config.scale
         self.encoder = DeployedEncoder(network.encoder, precision)
         self.base_fuse = Base(network.base_fuse, precision)
         self.detail_fuse = Detail(network.detail_fuse, precision)
         self.decoder = DeployedDecoder(network.decoder, precision)
-        self.segmenter = DeployedSegFormer(network.denoise_net, precision)
-        # Columns: what pure red, green and blue add to Y, and to fused RGB beside the fused luma.
-        ycrcb = rgb_to_ycrcb(torch.eye(3).view(3, 3, 1, 1))
-        chroma = ycrcb_to_rgb(torch.cat((torch.zeros(3, 1, 1, 1), ycrcb[:, 1:]), 1))
-        cast = precision.cast
-        luma, offset = ycrcb[:, :1].permute(1, 0, 2, 3), chroma.permute(1, 0, 2, 3)
-        self.register_buffer('luma', cast('luma', luma.contiguous()))  # [1, 3, 1, 1]
-        self.register_buffer('offset', cast('recolour', offset.contiguous()))  # [3, 3, 1, 1]
-        self.register_buffer('spread', cast('stretch', 255 / network.std))  # [1, 3, 1, 1]
-        self.register_buffer('shift', cast('stretch', network.mean / network.std))
-
-    def shrink(self, x: Tensor, factor: int) -> Tensor:
-        """Return means of factor x factor pixels: rows, then columns (`export.graph_rules`)."""
-        for kernel in ((factor, 1), (1, factor)) if factor > 1 else ():
-            x = F.avg_pool2d(x, kernel, count_include_pad=False)
-        return x
 
     def fuse(self, thermal: Tensor, luma: Tensor) -> Tensor:
-        """Fuse [N, 1, H, W] in 0..1 with the same to [N, 1, H, W] in 0..1, not stretched yet."""
+        """Fuse [N, 1, H, W] in 0..1 with the same to [N, 1, H, W] over all of 0..1."""
         cast, count = self.precision.cast, thermal.shape[0]
-        both = self.shrink(torch.cat((luma, thermal)), self.scale)
+        both = shrink(torch.cat((luma, thermal)), self.reduction)
         base, detail = (x[:count] + x[count:] for x in self.encoder(both))
         change = self.decoder(self.base_fuse(base), self.detail_fuse(detail))
-        if self.scale > 1:
+        if self.reduction > 1:
             small = cast('upsampling', both[count:]), cast('upsampling', both[:count])
             large = cast('upsampling', thermal), cast('upsampling', luma)
             change = guided_upsampling(cast('upsampling', change), small, large)
-        return torch.sigmoid(cast('sigmoid', change) + cast('sigmoid', luma))
-
-    def compute(self, thermal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Fuse and segment pictures in 0..1.
-
-        Args:
-            thermal: [N, 1, H, W] in 0..1.
-            visible: RGB [N, 3, H, W] in 0..1.
-
-        Returns:
-            Fused luma [N, 1, H, W] over all of 0..1, fused RGB [N, 3, H, W] in 0..1, logits [N,
-            classes, h, w] where h and w are H and W divided by 4 * pool.
-        """
-        cast = self.precision.cast
-        luma = F.conv2d(cast('luma', visible), self.luma)
-        fused = stretch_image(cast('stretch', self.fuse(thermal, luma)))
-        chroma = F.conv2d(cast('recolour', visible), self.offset)
-        rgb = (cast('recolour', fused) + chroma).clamp(0, 1)
-        seen = self.shrink(cast('stretch', rgb), self.pool)
-        if not self.colour:
-            seen = F.conv2d(seen, cast('stretch', self.luma))  # one channel, spread by the scale
-        logits = self.segmenter(stretch_image(seen) * self.spread - self.shift)
-        return fused, rgb, logits
-
-    def forward(self, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Fuse and segment camera pictures.
-
-        Args:
-            visible: uint8 [N, H, W, 3] RGB.
-            thermal: uint8 [N, H, W].
-
-        Returns:
-            Fused picture uint8 [N, H, W, 3] RGB, class ids uint8 [N, H, W], and the probability of
-            these classes, uint8 [N, H, W], 255 for certain.
-        """
-        # TensorRT takes uint8 only beside a cast: cast before anything else, and last of all.
-        rgb = visible.float().permute(0, 3, 1, 2) * (1 / 255)
-        gray = thermal.float().unsqueeze(1) * (1 / 255)
-        _, fused, logits = self.compute(gray, rgb)
-        cast = self.precision.cast
-        picture = torch.round(cast('rounding', fused) * 255).permute(0, 2, 3, 1)
-        logits = F.interpolate(
-            cast('resize', logits), rgb.shape[2:], mode='bilinear', align_corners=False
-        )
-        sure = best_probability(cast('confidence', logits))
-        return (
-            picture.to(torch.uint8),
-            logits.argmax(1).to(torch.uint8),
-            torch.round(cast('rounding', sure) * 255).to(torch.uint8),
-        )
+        fused = torch.sigmoid(cast('sigmoid', change) + cast('sigmoid', luma))
+        return stretch_image(cast('stretch', fused))
 
 
 @torch.no_grad()
