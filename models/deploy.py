@@ -384,6 +384,7 @@ class DeployedCascade(nn.Module):
     Args:
         network: lends its segmenter, `denoise_net`, and what that sees.
         precision: which parts compute in FP16.
+        fusion: modules of `fuse` by their names; they come first, in the exported file too.
     """
 
     luma: Tensor
@@ -391,9 +392,13 @@ class DeployedCascade(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: SegmentedFusion, precision: Precision) -> None:
+    def __init__(
+        self, network: SegmentedFusion, precision: Precision, **fusion: nn.Module
+    ) -> None:
         super().__init__()
         self.precision = precision
+        for name, module in fusion.items():
+            self.add_module(name, module)
         self.segmenter = DeployedSegFormer(network.denoise_net, precision)
         self.colour = network.config.colour
         self.pool = network.config.pool
@@ -465,11 +470,12 @@ class DeployedCascade(nn.Module):
 class DeployedPAIF(DeployedCascade):
     """PAIF: the searched fusion network in front."""
 
+    fusion: DeployedFusion
+
     def __init__(self, network: PAIF, precision: Precision) -> None:
-        super().__init__(network, precision)
         fusion = network.enhance_net
         assert isinstance(fusion, FusionNet)  # `deploy` refuses all others
-        self.fusion = DeployedFusion(fusion, precision)
+        super().__init__(network, precision, fusion=DeployedFusion(fusion, precision))
 
     def fuse(self, thermal: Tensor, luma: Tensor) -> Tensor:
         """Fuse [N, 1, H, W] in 0..1 with the same; the fused luma may lie in -1..1."""

@@ -352,13 +352,21 @@ class DeployedDecoder(nn.Module):
 class DeployedCrossFuse(DeployedCascade):
     """CrossFuse: encoder, fusion layers and decoder in front."""
 
+    encoder: DeployedEncoder
+    base_fuse: Base
+    detail_fuse: Detail
+    decoder: DeployedDecoder
+
     def __init__(self, network: CrossFuse, precision: CrossFusePrecision) -> None:
-        super().__init__(network, precision)
+        super().__init__(
+            network,
+            precision,
+            encoder=DeployedEncoder(network.encoder, precision),
+            base_fuse=Base(network.base_fuse, precision),
+            detail_fuse=Detail(network.detail_fuse, precision),
+            decoder=DeployedDecoder(network.decoder, precision),
+        )
         self.reduction = network.config.scale
-        self.encoder = DeployedEncoder(network.encoder, precision)
-        self.base_fuse = Base(network.base_fuse, precision)
-        self.detail_fuse = Detail(network.detail_fuse, precision)
-        self.decoder = DeployedDecoder(network.decoder, precision)
 
     def fuse(self, thermal: Tensor, luma: Tensor) -> Tensor:
         """Fuse [N, 1, H, W] in 0..1 with the same to [N, 1, H, W] over all of 0..1."""
