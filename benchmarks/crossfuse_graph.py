@@ -12,21 +12,13 @@ machine falls on all alike. Random weights take as long as trained ones. The fra
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from benchmarks.deploy_graph import measure, print_ways, serve, summary
-from benchmarks.uaafusion_graph import parse
+from benchmarks.deploy_graph import serve
+from benchmarks.graph_turns import add_options, clock_of, parse, report_turns
 from paif_ros.command_line import add_version
 
 MEANING = {
@@ -129,53 +121,23 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     add('--config', default='official', help='in models/crossfuse/configs, with random weights')
     add('--weights', type=Path, help='weights of ours, instead of --config')
-    add('--size', default='480x640', help='HEIGHTxWIDTH')
-    add('--threads', type=int, default=2)
-    add(
-        '--cpu',
-        action='store_true',
-        help='processor seconds: a fairer ratio on a busy machine, with --threads 1',
-    )
-    add('--rounds', type=int, default=3)
     add('--ways', default=','.join(MEANING), help='some of the default, with commas between them')
-    add('--json', type=Path, help='write the figures there too')
-    add('--worker', choices=MEANING, help=argparse.SUPPRESS)
-    add('--models', type=Path, help=argparse.SUPPRESS)
+    add_options(parser, MEANING)
     args = parser.parse_args(argv)
     if args.worker:
         frame, warm_up = build(args.worker, args)
-        serve(frame, time.process_time if args.cpu else time.perf_counter, warm_up)
+        serve(frame, clock_of(args), warm_up)
         return 0
     ways = ['official', *(way for way in args.ways.split(',') if way != 'official')]
     if not set(ways) <= MEANING.keys():
         parser.error(f'--ways {args.ways}: some of {",".join(MEANING)}')
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        weights, what = prepare(args, ways, folder)
-        common = ['--weights', str(weights), '--models', name, '--size', args.size]
-        common += ['--threads', str(args.threads), *(['--cpu'] if args.cpu else [])]
-        load = os.getloadavg()[0]
-        seconds = measure(tuple(ways), common, args.rounds, 'benchmarks.crossfuse_graph')
-    report: dict[str, Any] = {
-        'network': what,
-        'size': list(parse(args.size)),
-        'threads': args.threads,
-        'clock': 'processor' if args.cpu else 'wall',
-        'rounds': args.rounds,
-        'machine': platform.processor() or platform.machine(),
-        'load_before': load,
-        'load_after': os.getloadavg()[0],
-        'seconds': {way: [float(np.round(s, 4)) for s in row] for way, row in seconds.items()},
-        'ways': summary(seconds),
-    }
-    print(
-        f'{what}, {args.size}, {args.threads} threads, {args.rounds} rounds, '
-        f'{report["clock"]} seconds'
+    report_turns(
+        args,
+        ways,
+        MEANING,
+        'benchmarks.crossfuse_graph',
+        lambda folder: prepare(args, ways, folder),
     )
-    print(f'load {load:.1f} before, {report["load_after"]:.1f} after')
-    print_ways(report['ways'], MEANING)
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2))
     return 0
 
 

@@ -13,20 +13,15 @@ fixture have many. The frame is a real pair.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.deploy_graph import measure, print_ways, serve, summary
+from benchmarks.deploy_graph import serve
+from benchmarks.graph_turns import add_options, clock_of, parse, report_turns
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 WAYS = ('official', 'plain', 'deployed', 'onnxruntime', 'unguided')
@@ -77,12 +72,6 @@ def build(way: str, args: argparse.Namespace) -> Callable[[], object]:
         return network.segmenter.logits(last.fused)
 
     return official
-
-
-def parse(text: str) -> tuple[int, int]:
-    """Read HEIGHTxWIDTH."""
-    height, width = (int(side) for side in text.split('x'))
-    return height, width
 
 
 def prepare(args: argparse.Namespace, folder: Path) -> tuple[Path, str]:
@@ -140,47 +129,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         '--weights', type=Path, help='weights of ours or a parity fixture, instead of --config'
     )
-    parser.add_argument('--size', default='480x640', help='HEIGHTxWIDTH')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument(
-        '--cpu',
-        action='store_true',
-        help='processor seconds: a fairer ratio on a busy machine, with --threads 1',
-    )
-    parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--json', type=Path, help='write the figures there too')
-    parser.add_argument('--worker', choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument('--models', type=Path, help=argparse.SUPPRESS)
+    add_options(parser, WAYS)
     args = parser.parse_args(argv)
     if args.worker:
-        serve(build(args.worker, args), time.process_time if args.cpu else time.perf_counter)
+        serve(build(args.worker, args), clock_of(args))
         return 0
-    with tempfile.TemporaryDirectory() as folder:
-        weights, what = prepare(args, Path(folder))
-        common = ['--weights', str(weights), '--models', folder, '--size', args.size]
-        common += ['--threads', str(args.threads), *(['--cpu'] if args.cpu else [])]
-        load = os.getloadavg()[0]
-        seconds = measure(WAYS, common, args.rounds, 'benchmarks.uaafusion_graph')
-    report: dict[str, Any] = {
-        'network': what,
-        'size': list(parse(args.size)),
-        'threads': args.threads,
-        'clock': 'processor' if args.cpu else 'wall',
-        'rounds': args.rounds,
-        'machine': platform.processor() or platform.machine(),
-        'load_before': load,
-        'load_after': os.getloadavg()[0],
-        'seconds': {way: [float(np.round(s, 4)) for s in row] for way, row in seconds.items()},
-        'ways': summary(seconds),
-    }
-    print(
-        f'{what}, {args.size}, {args.threads} threads, {args.rounds} rounds, '
-        f'{report["clock"]} seconds'
+    report_turns(
+        args, WAYS, MEANING, 'benchmarks.uaafusion_graph', lambda folder: prepare(args, folder)
     )
-    print(f'load {load:.1f} before, {report["load_after"]:.1f} after')
-    print_ways(report['ways'], MEANING)
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2))
     return 0
 
 

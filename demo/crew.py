@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from paif_ros.fastdds import profile_environment
 
@@ -59,6 +60,18 @@ def _free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def end_group(process: subprocess.Popen[Any]) -> None:
+    """End a process and its group: by SIGINT, and if it does not listen, by stronger means."""
+    for number, patience in PATIENCE:
+        if process.poll() is not None:
+            break
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
 
 
 class Crew:
@@ -131,14 +144,7 @@ class Crew:
             Its exit code, 0 or more when it ended in order.
         """
         process = self._running.pop(name)
-        for number, patience in PATIENCE:
-            if process.poll() is not None:
-                break
-            try:
-                os.killpg(process.pid, number)
-                process.wait(patience)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        end_group(process)
         return process.wait(1.0)
 
     def _failure(self, name: str, what: str) -> CrewError:

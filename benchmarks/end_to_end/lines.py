@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -19,9 +17,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from demo.crew import end_group
+
 ROOT = Path(__file__).resolve().parents[2]
 MARK = '@'
-PATIENCE = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 
 class GraphError(RuntimeError):
@@ -116,14 +115,7 @@ class Member:
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        for number, patience in PATIENCE:
-            if process.poll() is not None:
-                break
-            try:
-                os.killpg(process.pid, number)
-                process.wait(patience)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        end_group(process)
         self._reader.join(1.0)
         process.stdout.close()
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.evaluation.pages import is_current, put
-from paif_ros.command_line import TRAINING_LIBRARIES, add_version
+from models.evaluation.pages import main_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'choose.md'
@@ -35,7 +33,7 @@ exit codes: 0 written or current, 1 not current or a file that can't be read, 2 
 """
 
 
-class ScoresError(Exception):
+class ScoresError(ValueError):
     """A file of scores that can't be read.
 
     Attributes:
@@ -141,19 +139,7 @@ def main(argv: list[str] | None = None) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_version(parser, *TRAINING_LIBRARIES)
-    parser.add_argument('--check', action='store_true', help='write nothing, only compare')
-    args = parser.parse_args(argv)
-    try:
-        found = table(read_all())
-        if not args.check:
-            put(PAGE, MARK, found)
-            return
-        current = is_current(PAGE, MARK, found)
-    except (ScoresError, ValueError) as err:
-        parser.exit(1, f'models.evaluation.choose: {err}\n')
-    print(f'{PAGE.name} is {"current" if current else "not current: run it without --check"}')
-    sys.exit(0 if current else 1)
+    main_of(parser, argv, PAGE, MARK, lambda: table(read_all()))
 
 
 if __name__ == '__main__':

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.evaluation.choose import ROOT, SCORES, ScoresError
-from models.evaluation.pages import is_current, put
-from paif_ros.command_line import TRAINING_LIBRARIES, add_version
+from models.evaluation.pages import main_of
 
 PAGE = ROOT / 'docs' / 'training.md'
 MARK = 'robustness'
@@ -151,20 +149,7 @@ def main(argv: list[str] | None = None) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_version(parser, *TRAINING_LIBRARIES)
-    parser.add_argument('--check', action='store_true', help='write nothing, only compare')
-    args = parser.parse_args(argv)
-    try:
-        found = text(read_all())
-        if not args.check:
-            put(PAGE, MARK, found)
-            print(found)
-            return
-        current = is_current(PAGE, MARK, found)
-    except (ScoresError, ValueError) as err:
-        parser.exit(1, f'models.evaluation.robustness: {err}\n')
-    print(f'{PAGE.name} is {"current" if current else "not current: run it without --check"}')
-    sys.exit(0 if current else 1)
+    print(main_of(parser, argv, PAGE, MARK, lambda: text(read_all())))
 
 
 if __name__ == '__main__':
