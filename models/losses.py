@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.datasets.pair import IGNORE
+from models.similarity import gaussian, ssim_map
 
 SSIM_WEIGHT = 1.1
 FUSION_WEIGHT, SEGMENTATION_WEIGHT = 0.1, 4.0  # of the joint loss
-_C1, _C2 = 0.01**2, 0.03**2  # Wang et al. 2004, for a range of 1
-
-
-def _gaussian(size: int = 11, sigma: float = 1.5) -> Tensor:
-    """Return a normalised Gaussian [size]."""
-    offsets = torch.arange(size) - size // 2
-    weights = torch.exp(-offsets.square() / (2 * sigma**2))
-    return weights / weights.sum()
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
@@ -32,19 +24,13 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     Returns:
         A scalar, 1 for equal pictures.
     """
-    window = _gaussian().to(x)
+    window = gaussian().to(x)
 
     def blur(t: Tensor) -> Tensor:
         rows = F.conv2d(t, window.view(1, 1, -1, 1), padding=(len(window) // 2, 0))
         return F.conv2d(rows, window.view(1, 1, 1, -1), padding=(0, len(window) // 2))
 
-    mean_x, mean_y = blur(x), blur(y)
-    var_x = blur(x * x) - mean_x.square()
-    var_y = blur(y * y) - mean_y.square()
-    covariance = blur(x * y) - mean_x * mean_y
-    top = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
-    bottom = (mean_x.square() + mean_y.square() + _C1) * (var_x + var_y + _C2)
-    return (top / bottom).mean()
+    return ssim_map(x, y, blur).mean()
 
 
 def fusion_loss(fused: Tensor, target: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.similarity import gaussian
+
 WEIGHT = 0.1  # beta where it is largest
 TURN = 120  # epoch at which the official beta is 0 and turns
 
@@ -128,16 +130,9 @@ def gaussian_blur(picture: Tensor, kernel: tuple[int, int], sigma: float) -> Ten
         raise ValueError(msg)
     channels = picture.shape[1]
     padded = F.pad(picture, (width // 2, width // 2, height // 2, height // 2), mode='reflect')
-    across = _gaussian(width, sigma).to(picture).expand(channels, 1, 1, -1)
-    down = _gaussian(height, sigma).to(picture)[:, None].expand(channels, 1, -1, 1)
+    across = gaussian(width, sigma).to(picture).expand(channels, 1, 1, -1)
+    down = gaussian(height, sigma).to(picture)[:, None].expand(channels, 1, -1, 1)
     return F.conv2d(F.conv2d(padded, across, groups=channels), down, groups=channels)
-
-
-def _gaussian(size: int, sigma: float) -> Tensor:
-    """Return a normalised Gaussian [size]."""
-    offsets = torch.arange(size, dtype=torch.float64) - size // 2
-    weights = torch.exp(-0.5 * (offsets / sigma).square())
-    return weights / weights.sum()
 
 
 def official_beta(epoch: int, weight: float = WEIGHT) -> float:

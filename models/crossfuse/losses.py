@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.crossfuse.network import Features
+from models.similarity import SIGMA, WINDOW, ssim_map
 from models.uaafusion.losses import SOBEL, gradient
+from models.weak_aggressive import gaussian_blur
 
 RECONSTRUCTION_SSIM, DECOMPOSITION, DETAIL_GRADIENT, FUSED_GRADIENT = 5.0, 2.0, 5.0, 10.0
 FLOOR = 1.01  # keeps the denominator of the decomposition over 0: correlations are over -1
-WINDOW, SIGMA = 11, 1.5
-C1, C2 = 0.01**2, 0.03**2  # Wang et al. 2004, for a range of 1
 
 
 def correlation(one: Tensor, two: Tensor) -> Tensor:
@@ -47,21 +47,8 @@ def ssim_loss(one: Tensor, two: Tensor) -> Tensor:
         one: [N, 1, H, W] in 0..1, both sides over 5 pixels.
         two: the same shape.
     """
-    at = torch.arange(WINDOW, device=one.device, dtype=one.dtype) - WINDOW // 2
-    window = torch.exp(-at.square() / (2 * SIGMA**2))
-    window = window / window.sum()
-
-    def blur(x: Tensor) -> Tensor:
-        x = F.pad(x, [WINDOW // 2] * 4, mode='reflect')
-        return F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-
-    mean_1, mean_2 = blur(one), blur(two)
-    variance_1 = blur(one * one) - mean_1.square()
-    variance_2 = blur(two * two) - mean_2.square()
-    covariance = blur(one * two) - mean_1 * mean_2
-    top = (2 * mean_1 * mean_2 + C1) * (2 * covariance + C2)
-    bottom = (mean_1.square() + mean_2.square() + C1) * (variance_1 + variance_2 + C2)
-    return ((1 - top / bottom) / 2).clamp(0, 1).mean()
+    similar = ssim_map(one, two, lambda x: gaussian_blur(x, (WINDOW, WINDOW), SIGMA))
+    return ((1 - similar) / 2).clamp(0, 1).mean()
 
 
 def spatial_gradient(x: Tensor) -> Tensor:
