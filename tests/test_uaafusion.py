@@ -260,6 +260,15 @@ def test_each_network_alone_leaves_the_other_as_it_is() -> None:
     assert any(p.grad is not None and p.grad.any() for p in network.segmenter.parameters())
     with pytest.raises(ValueError, match='choose one'):
         Schedule(segmenter_only=True, fusion_only=True)
+    views = torch.Generator().manual_seed(0)
+    plain, more = (
+        batch_losses(network, batch, Schedule(fusion_only=True), beta, views) for beta in (0, 2)
+    )
+    assert plain.own == 0
+    torch.testing.assert_close(more.total - plain.total, more.own)
+    assert more.own > 0
+    with pytest.raises(ValueError, match='segmenter alone'):
+        Schedule(segmenter_only=True, self_supervised=0.1)
 
 
 def test_class_weights_say_what_a_pixel_counts() -> None:

@@ -53,21 +53,24 @@ class Losses:
         visible: MSE of w_v (v - f).
         gradient: L1 of the fused gradient and the larger one of both sources.
         segmentation: mean cross-entropy of the fused, thermal and visible picture.
+        own: weak-aggressive loss of the fused picture, already weighted; CrossFuse's, 0 else.
     """
 
     thermal: Tensor
     visible: Tensor
     gradient: Tensor
     segmentation: Tensor
+    own: Tensor
 
     @property
     def total(self) -> Tensor:
-        """The loss: intensities + gradient + 0.1 segmentation."""
+        """The loss: intensities + gradient + 0.1 segmentation, and what is on top."""
         return (
             self.thermal
             + self.visible
             + GRADIENT_WEIGHT * self.gradient
             + SEGMENTATION_WEIGHT * self.segmentation
+            + self.own
         )
 
 
@@ -126,4 +129,5 @@ def fusion_losses(  # noqa: PLR0917 - each is named below
         visible=(of_visible * (luma - fused)).square().mean(),
         gradient=F.l1_loss(gradient(fused), edges),
         segmentation=segmentation,
+        own=segmentation.new_zeros(()),
     )

@@ -82,6 +82,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add('--frozen-norms', action='store_true', help="keep the segmenter's BatchNorm statistics")
     add('--no-dropout', action='store_true', help="leave out the segmenter's dropout")
+    add(
+        '--self-supervised',
+        type=float,
+        default=usual.self_supervised,
+        metavar='WEIGHT',
+        help="of CrossFuse's weak-aggressive loss, such as 0.1; default 0, which leaves it out",
+    )
     add('--save-every', type=int, default=50, help='steps between checkpoints')
     add('--threads', type=int, default=2, help='threads of torch on a CPU')
     add('--device', default='auto', help='auto, cpu or cuda')
@@ -162,6 +169,7 @@ def main(argv: list[str] | None = None) -> int:
             frozen_norms=args.frozen_norms,
             fusion_only=args.fusion_only,
             dropout=not args.no_dropout,
+            self_supervised=args.self_supervised,
         )
         network = initial(args)
         names = [label.name for label in network.config.classes]

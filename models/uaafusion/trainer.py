@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,9 @@ from models.uaafusion.losses import (
 )
 from models.uaafusion.network import UAAFusion
 from models.uaafusion.patches import Crops, Patch, Patches, stack
+from models.weak_aggressive import OURS, decaying_beta
 
-COLUMNS = ('loss', 'thermal', 'visible', 'gradient', 'segmentation')
+COLUMNS = ('loss', 'thermal', 'visible', 'gradient', 'segmentation', 'own')
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Schedule:
         fusion_only: leave the segmenter out and train the fusion network without attention and
             with weights of one half: the other start of joint training, for a tenth of its time.
         dropout: of the segmenter's decoder. Half of the values are too many for a narrow one.
+        self_supervised: weight of the weak-aggressive loss of the fused picture at the beginning;
+            it falls to 0 (`models.weak_aggressive`). CrossFuse's, not official here.
     """
 
     epochs: int = 40
@@ -67,12 +70,19 @@ class Schedule:
     frozen_norms: bool = False
     fusion_only: bool = False
     dropout: bool = True
+    self_supervised: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.halve_every) < 1 or self.rate <= 0:
             msg = (
                 f'epochs {self.epochs}, batch {self.batch}, halve_every {self.halve_every}, '
                 f'rate {self.rate}: the first three at least 1, the rate over 0'
+            )
+            raise ValueError(msg)
+        if self.self_supervised < 0 or (self.self_supervised and self.segmenter_only):
+            msg = (
+                f'self-supervised weight {self.self_supervised}: not under 0, and 0 where '
+                'the segmenter alone is trained'
             )
             raise ValueError(msg)
         if self.segmenter_only and self.fusion_only:
@@ -84,7 +94,13 @@ class Schedule:
         return float(self.rate * 0.5 ** (epoch // self.halve_every))
 
 
-def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Losses:
+def batch_losses(
+    network: UAAFusion,
+    batch: Patches,
+    schedule: Schedule,
+    beta: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Losses:
     """Compute the losses of a batch; the labels lead the stages and the attribution.
 
     In training mode every forward of the segmenter moves its BatchNorm statistics, those of the
@@ -94,26 +110,35 @@ def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Loss
         network: in training mode.
         batch: patches.
         schedule: says what the cross-entropy takes.
+        beta: weight of the weak-aggressive loss in this step; 0 leaves it out.
+        generator: of its views, needed where beta is over 0.
     """
+
+    def with_views(found: Losses, fused: Tensor) -> Losses:
+        if generator is None or beta <= 0:
+            return found
+        return replace(found, own=beta * OURS.loss(fused, generator))
+
     segment = network.segmenter.logits if schedule.on_logits else network.segmenter
     label = batch.label.where(
         batch.label != IGNORE, torch.full_like(batch.label, schedule.ignored)
     )
     if schedule.segmenter_only:
-        found = segment(drawn_mean(batch.thermal, batch.luma))
-        nothing = found.new_zeros(())
-        of_classes = weight_tensor(schedule.class_weights, found)
-        segmentation = score_loss(found, label, schedule.ignored, of_classes)
-        return Losses(nothing, nothing, nothing, segmentation)
+        scored = segment(drawn_mean(batch.thermal, batch.luma))
+        nothing = scored.new_zeros(())
+        of_classes = weight_tensor(schedule.class_weights, scored)
+        segmentation = score_loss(scored, label, schedule.ignored, of_classes)
+        return Losses(nothing, nothing, nothing, segmentation, nothing)
     if schedule.fusion_only:
         *_, last = network.stages(batch.thermal, batch.luma, None)
         half = torch.full_like(batch.luma, 0.5)
-        return fusion_losses(
+        found = fusion_losses(
             last.fused, batch.thermal, batch.luma, half, half, last.fused.new_zeros(())
         )
+        return with_views(found, last.fused)
     mask, weights = network.weigh(batch.thermal, batch.luma, batch.label)
     *_, last = network.stages(batch.thermal, batch.luma, mask, weights)
-    return losses(
+    found = losses(
         last.fused,
         batch.thermal,
         batch.luma,
@@ -123,6 +148,7 @@ def batch_losses(network: UAAFusion, batch: Patches, schedule: Schedule) -> Loss
         ignored=schedule.ignored,
         class_weights=schedule.class_weights,
     )
+    return with_views(found, last.fused)
 
 
 def drawn_mean(thermal: Tensor, luma: Tensor) -> Tensor:
@@ -230,9 +256,14 @@ class Trainer:
             for group in optimiser.param_groups:
                 group['lr'] = rate
             optimiser.zero_grad(set_to_none=True)
-        # Dropout's own seed for each step: resumed, the same as unbroken.
-        torch.manual_seed((self.schedule.seed * 1000 + epoch) * 1_000_000 + step)
-        parts = batch_losses(self.network, self.batch(epoch, step), self.schedule)
+        # A seed for each step's dropout and views: resumed, the same as unbroken.
+        seed = (self.schedule.seed * 1000 + epoch) * 1_000_000 + step
+        torch.manual_seed(seed)
+        views = torch.Generator(self.device).manual_seed(seed)
+        weight, total = self.schedule.self_supervised, self.schedule.epochs * self.steps
+        beta = decaying_beta(epoch * self.steps + step, total, weight) if weight else 0.0
+        batch = self.batch(epoch, step)
+        parts = batch_losses(self.network, batch, self.schedule, beta, views)
         if not torch.isfinite(parts.total):
             msg = f'loss is {float(parts.total)} at step {step} of epoch {epoch}: lower --rate'
             raise FloatingPointError(msg)
