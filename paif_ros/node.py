@@ -137,6 +137,12 @@ class FusionNode(ManagedNode):
     def _activate(self) -> None:
         """Subscribe, and let results out."""
         assert self._worker is not None
+        if self._worker.death:
+            raise EngineError(
+                self._present().engine.backend,
+                f'{self._worker.death}: {self._command("cleanup")} and '
+                f'{self._command("configure")} first',
+            )
         self._inputs = Inputs(
             self, self._present().input, self._receive, self._receive_info, self._notices
         )
@@ -231,11 +237,23 @@ class FusionNode(ManagedNode):
                 'set use_sim_time to false. Pairs are made all the same, by their stamps',
             )
         failures, error = worker.failures_in_a_row, worker.last_error
-        if failures >= self._present().engine.max_failures:
-            self.trigger_deactivate()
-            self._reason = f'deactivated itself, as {failures} inferences in a row failed: {error}'
-            text = f'{self._reason}. To try again: {self._command("activate")}'
-            self._notices.say(Level.ERROR, text)
+        if worker.death:
+            first = f'{self._command("cleanup")}, {self._command("configure")}, '
+            self._give_up(f'as {worker.death}', first)
+        elif failures >= self._present().engine.max_failures:
+            self._give_up(f'as {failures} inferences in a row failed: {error}')
+
+    def _give_up(self, why: str, first: str = '') -> None:
+        """Deactivate the node of its own accord.
+
+        Args:
+            why: in words.
+            first: commands that have to come before it is activated again.
+        """
+        self.trigger_deactivate()
+        self._reason = f'deactivated itself, {why}'
+        text = f'{self._reason}. To try again: {first}{self._command("activate")}'
+        self._notices.say(Level.ERROR, text)
 
     def _say_hang(self, worker: Worker) -> None:
         busy = worker.state(monotonic_ns()).busy / 1e9

@@ -123,6 +123,12 @@ STOPPED = replace(FINE, silent=3 * SECOND, stopped=True)
         ({}, Severity.OK, 'idle'),
         ({'state': 'inactive'}, Severity.OK, 'inactive'),
         ({'state': 'unconfigured', 'reason': 'no file'}, Severity.ERROR, 'unconfigured: no file'),
+        ({'worker': WorkerState(death='a bug')}, Severity.ERROR, 'nothing is fused: a bug'),
+        (
+            {'reason': 'as a bug', 'worker': WorkerState(death='a bug')},
+            Severity.ERROR,
+            'active: as a bug',
+        ),
         (
             {'cameras': {Source.VISIBLE: FINE, Source.THERMAL: STOPPED}},
             Severity.ERROR,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2 (or its wheels) in this Python')
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
@@ -24,6 +26,7 @@ from ros_rig import image
 from sensor_msgs.msg import Image
 
 from paif_ros.errors import ParameterError
+from paif_ros.fusion.runner import Runner
 from paif_ros.node import FusionNode
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -96,6 +99,62 @@ def test_transitions_while_other_threads_spin(tiny: Path, context: Context) -> N
     node.destroy_node()
     other.destroy_node()
     assert not broken
+
+
+def test_a_worker_that_ends_by_a_bug_is_told(
+    tiny: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, deactivates itself, and works again after cleanup and configure."""
+    fast = {'engine.overlap': 'always', 'diagnostics.rate': 20.0, 'autostart': True}
+    node = make(context, quiet(tiny, **fast))
+    said = said_by(node)
+    other = rclpy.create_node('cameras', context=context)
+    told: list[DiagnosticStatus] = []
+    results: list[Image] = []
+    other.create_subscription(
+        DiagnosticArray, '/diagnostics', lambda message: told.append(message.status[0]), 10
+    )
+    other.create_subscription(Image, '/fusion/segmentation/mask', results.append, 10)
+    senders = [
+        other.create_publisher(Image, f'{name}/image_raw', qos_profile_sensor_data)
+        for name in ('color', 'thermal')
+    ]
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    executor.add_node(other)
+
+    def send_until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, said
+            for sender, pixels in zip(senders, camera_pair(0), strict=True):
+                sender.publish(image(pixels, time.time_ns(), 'camera'))
+            for _ in range(10):
+                executor.spin_once(timeout_sec=0.01)
+
+    send_until(lambda: bool(results))
+    with monkeypatch.context() as bug:
+        bug.setattr(Runner, 'prepare', lambda *_: {}['nobody thought of this'])
+        send_until(lambda: node._state == 'inactive' and told[-1].message.startswith('inactive'))
+    why = "the thread prepare has ended by KeyError: 'nobody thought of this'"
+    assert told[-1].level == DiagnosticStatus.ERROR
+    assert told[-1].message == f'inactive: deactivated itself, as {why}'
+    assert any(status.message.startswith(f'nothing is fused: {why}') for status in told)
+    values = {item.key: item.value for item in told[-1].values}
+    assert values['engine.deaths'] == '1'
+    assert int(values['pairs.engine_error']) >= 1
+    assert values['pairs.pending'] == '0'
+    assert any('please report it' in text and 'Traceback' in text for text in said)
+    assert 'ros2 lifecycle set /fusion cleanup' in said[-1]
+    assert node.trigger_activate() == FAILURE
+    assert 'cleanup' in said[-1]
+    for transition in ('cleanup', 'configure', 'activate'):
+        assert getattr(node, f'trigger_{transition}')() == SUCCESS
+    results.clear()
+    send_until(lambda: bool(results))
+    executor.shutdown()
+    node.destroy_node()
+    other.destroy_node()
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ class Rig:
             lambda: self.values,
         )
         assert self.worker.wait_loaded(PATIENCE)
-        assert self.worker.failure is None
+        assert self.worker.failure is None, self.worker.failure
         self.worker.open()
 
     def put(self, number: int, **what: Any) -> None:
@@ -265,6 +265,46 @@ def test_an_end_in_the_middle_ends_all_threads(tiny: Path) -> None:
     assert sum(rig.lost.values()) == 4
     rig.put(5)
     assert rig.lost[DropReason.SUPERSEDED] == 1, 'nobody will take it'
+
+
+@pytest.mark.parametrize(
+    ('overlap', 'stage', 'thread'),
+    [
+        ('never', 'run', 'worker'),
+        ('always', 'prepare', 'prepare'),
+        ('always', 'infer', 'worker'),
+        ('always', 'finish', 'finish'),
+    ],
+)
+def test_a_thread_that_ends_by_a_bug_ends_all_and_is_told(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, overlap: str, stage: str, thread: str
+) -> None:
+    """A bug outside what is guarded for each job: nothing may wait for that thread for ever."""
+    rig = Rig(tiny, overlap)
+    rig.put_each(range(2))
+    wait(lambda: len(rig.sink.sent) == 2)
+
+    def broken(task: Task) -> DropReason | None:
+        raise SystemExit('a bug') from KeyError(task.session)
+
+    monkeypatch.setattr(rig.worker._runner, stage, broken)
+    rig.put(2)
+    wait(lambda: bool(rig.worker.death))
+    rig.put(3)
+    assert rig.worker.state(0).death == f'the thread {thread} has ended by SystemExit: a bug'
+    assert rig.worker.last_error == rig.worker.death
+    rig.end()
+    assert rig.lost == {DropReason.ENGINE_ERROR: 2}
+    assert rig.statistics.snapshot().deaths == 1
+
+
+def test_a_bug_while_loading_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> EngineInfo:
+        raise SystemExit('a bug')
+
+    monkeypatch.setattr(Pipeline, 'load', broken)
+    with pytest.raises(AssertionError, match='worker has ended by SystemExit: a bug'):
+        Rig(tiny, 'never')
 
 
 def test_what_was_prepared_gets_too_old_while_an_inference_lasts(tiny: Path) -> None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from typing import TypeAlias
 
 from paif_ros.fusion.pace import Pace, Stage
 from paif_ros.fusion.runner import Runner, Task
 from paif_ros.monitoring.accounting import DropReason
+
+Slot: TypeAlias = 'queue.Queue[Task | None]'  # for one task; None is the end
 
 
 class Overlap:
@@ -26,6 +29,7 @@ class Overlap:
         take: returns the next task, or None after a while without one.
         ended: whether no task is to be begun any more.
         settle: called on each of the two other threads first.
+        died: told what ended one of the three threads unforeseen. `ended` is to be true then.
     """
 
     def __init__(
@@ -35,31 +39,50 @@ class Overlap:
         take: Callable[[], Task | None],
         ended: Callable[[], bool],
         settle: Callable[[], None],
+        *,
+        died: Callable[[BaseException], None],
     ) -> None:
         self._runner = runner
         self._pace = pace
         self._take = take
         self._ended = ended
         self._settle = settle
-        # One slot each; None is the end.
-        self._ready: queue.Queue[Task | None] = queue.Queue(1)
-        self._answered: queue.Queue[Task | None] = queue.Queue(1)
+        self._died = died
+        self._ready: Slot = queue.Queue(1)
+        self._answered: Slot = queue.Queue(1)
 
     def run(self) -> None:
         """Work until `ended`, and until every task that was begun has ended too."""
         others = [
-            threading.Thread(target=work, name=name, daemon=True)
-            for name, work in (('prepare', self._prepare), ('finish', self._finish))
+            threading.Thread(target=self._live, args=what, name=name, daemon=True)
+            for name, what in (
+                ('prepare', (self._prepare, None, self._ready)),
+                ('finish', (self._finish, self._answered, None)),
+            )
         ]
         for thread in others:
             thread.start()
-        while (task := self._ready.get()) is not None:
-            if self._pass(Stage.INFER, task, self._runner.infer):
-                self._pace.hand_over(Stage.FINISH)
-                self._answered.put(task)
-        self._answered.put(None)
+        self._live(self._infer, self._ready, self._answered)
         for thread in others:
             thread.join()
+
+    def _live(self, work: Callable[[], None], source: Slot | None, target: Slot | None) -> None:
+        """Do a thread's work to its end. However that comes, the other two must come to theirs.
+
+        Args:
+            work: of the thread.
+            source: where its tasks come from.
+            target: where they go.
+        """
+        try:
+            work()
+        except BaseException as err:  # SystemExit too, which ends a thread in silence
+            self._died(err)
+            while source is not None and source.get() is not None:
+                pass  # who puts tasks there waits for room
+        finally:
+            if target is not None:
+                target.put(None)
 
     def _prepare(self) -> None:
         self._settle()
@@ -69,7 +92,12 @@ class Overlap:
             if task is not None and self._pass(Stage.PREPARE, task, self._runner.prepare):
                 self._pace.hand_over(Stage.INFER)
                 self._ready.put(task)
-        self._ready.put(None)
+
+    def _infer(self) -> None:
+        while (task := self._ready.get()) is not None:
+            if self._pass(Stage.INFER, task, self._runner.infer):
+                self._pace.hand_over(Stage.FINISH)
+                self._answered.put(task)
 
     def _finish(self) -> None:
         self._settle()

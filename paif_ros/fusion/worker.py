@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class WorkerState:
         agc: the thermal values that are black and white, None for 8-bit frames.
         agreement: mean edge correlation of both cameras over a minute, None until known.
         progress: how far loading is, in words; empty once it is over.
+        death: which of its threads has ended by an error of ours, and by which; else empty.
     """
 
     engine: EngineInfo | None = None
@@ -48,6 +50,7 @@ class WorkerState:
     agc: AgcRange | None = None
     agreement: float | None = None
     progress: str = ''
+    death: str = ''
 
 
 def step_back(nice: int) -> None:
@@ -106,6 +109,7 @@ class Worker:
         self._farewell = DropReason.INACTIVE
         self.engine: EngineInfo | None = None
         self.failure: PaifError | None = None  # why it could not load
+        self.death = ''  # why it works no more, though nobody has stopped it
         self._progress = ''
         self._thread = threading.Thread(target=self._work, name='worker', daemon=True)
         self._thread.start()
@@ -121,8 +125,8 @@ class Worker:
 
     @property
     def last_error(self) -> str:
-        """What the last of them said."""
-        return self._runner.last_error
+        """What the last of them said, or what has ended the worker."""
+        return self.death or self._runner.last_error
 
     def state(self, now: int) -> WorkerState:
         """Describe it at this monotonic time in ns."""
@@ -136,12 +140,14 @@ class Worker:
             agc=self._pipeline.agc_range,
             agreement=self._pipeline.agreement,
             progress=self._progress,
+            death=self.death,
         )
 
     def put(self, job: Job) -> None:
         """Leave a job in place of the one that waits."""
         if (replaced := self._mailbox.put((self._session, job))) is not None:
-            self._statistics.job_lost(replaced[1].ticket, DropReason.SUPERSEDED)
+            why = DropReason.ENGINE_ERROR if self.death else DropReason.SUPERSEDED
+            self._statistics.job_lost(replaced[1].ticket, why)
 
     def open(self) -> None:
         """Let results go out from now on."""
@@ -163,6 +169,9 @@ class Worker:
         self._session += 1
         if (left := self._mailbox.get(timeout=0)) is not None:
             self._statistics.job_lost(left[1].ticket, reason)
+        if self.death:  # the job in work has no end that the pace knows of
+            self._thread.join(timeout)
+            return not self._thread.is_alive()
         return self._pace.wait_idle(timeout)
 
     def stop(self, timeout: float) -> bool:
@@ -184,13 +193,45 @@ class Worker:
     # ---- the thread
 
     def _work(self) -> None:
-        self._load()
-        if self.engine is not None:
-            if overlaps(self._parameters().engine.overlap, self.engine):
-                Overlap(self._runner, self._pace, self._take, self._ended, self._step_back).run()
-            else:
-                self._one_by_one()
-        self._pipeline.close()
+        try:
+            self._load()
+            if self.engine is not None:
+                self._run_jobs(self.engine)
+        except BaseException as err:  # SystemExit too, which ends a thread in silence
+            self._died(err)
+        finally:
+            if self.death:
+                self._statistics.abandon(DropReason.ENGINE_ERROR)
+            self._pipeline.close()
+
+    def _died(self, err: BaseException) -> None:
+        """Say that the thread that calls this ends by an error of ours, and end the others.
+
+        What goes wrong with a job is the runner's to count. This is for what nobody thought of:
+        the node would be active otherwise, and fuse nothing.
+        """
+        name = threading.current_thread().name
+        self._farewell, self._open = DropReason.ENGINE_ERROR, False
+        text = f'the thread {name} has ended by {type(err).__name__}: {err}'
+        if not self.death:
+            self.death = text
+            self._statistics.worker_died()
+        if (left := self._mailbox.close()) is not None:
+            self._statistics.job_lost(left[1].ticket, DropReason.ENGINE_ERROR)
+        self._pace.wake()
+        if not self._loaded.is_set():
+            self.failure = EngineError(self._parameters().engine.backend, text)
+            self._loaded.set()
+        trace = ''.join(traceback.format_exception(err))
+        self._notices.say(Level.ERROR, f'{text}. This is a bug; please report it:\n{trace}')
+
+    def _run_jobs(self, engine: EngineInfo) -> None:
+        if not overlaps(self._parameters().engine.overlap, engine):
+            self._one_by_one()
+            return
+        Overlap(
+            self._runner, self._pace, self._take, self._ended, self._step_back, died=self._died
+        ).run()
 
     def _one_by_one(self) -> None:
         while not self._ended():
@@ -218,8 +259,8 @@ class Worker:
         step_back(self._parameters().engine.nice)
 
     def _load(self) -> None:
-        self._step_back()
         try:
+            self._step_back()
             self.engine = self._pipeline.load(self._tell, lambda: self._mailbox.closed)
         except PaifError as err:
             self.failure = err

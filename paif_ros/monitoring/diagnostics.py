@@ -114,9 +114,11 @@ def _errors(now: Moment, before: Moment) -> Iterator[tuple[Severity, str]]:
         if degrade and not now.cameras[source.other].stopped:
             text += f', degraded to {source.other} alone'
         yield Severity.ERROR, text
+    if now.worker.death and now.worker.death not in now.reason:
+        yield Severity.ERROR, f'nothing is fused: {now.worker.death}'
     if now.worker.busy > now.values.engine.timeout * NS:
         yield Severity.ERROR, f'an inference has taken {now.worker.busy / NS:.1f} s so far'
-    if _new(now, before, DropReason.ENGINE_ERROR):
+    if _new(now, before, DropReason.ENGINE_ERROR) and not now.worker.death:
         yield Severity.ERROR, f'the engine fails: {now.worker.last_error}'
     if _new(now, before, DropReason.UNREGISTERED):
         yield Severity.ERROR, 'the calibration does not fit the pictures, see the log'
@@ -234,6 +236,7 @@ def _worker_values(now: Moment) -> Iterator[tuple[str, str]]:
     yield 'engine.precision', engine.precision if engine else ''
     yield 'engine.progress', now.worker.progress
     yield 'engine.failures_in_a_row', str(now.worker.failures)
+    yield 'engine.deaths', str(now.counted.deaths)
     yield 'engine.busy_s', f'{now.worker.busy / NS:.2f}'
     card = engine.card if engine else None
     yield 'model.network', card.network if card else ''

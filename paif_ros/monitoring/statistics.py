@@ -107,6 +107,7 @@ class Snapshot:
         skew: percentiles of the distance of the two stamps over the last pairs.
         stamp_age: by source, receipt minus stamp of the last frames. Far from zero where the
             camera's clock is not the node's.
+        deaths: workers that ended by an error of ours.
     """
 
     frames: Counts
@@ -118,6 +119,7 @@ class Snapshot:
     latency: Mapping[str, Percentiles]
     skew: Percentiles
     stamp_age: Mapping[Source, Extremes]
+    deaths: int = 0
 
     @property
     def pairs(self) -> int:
@@ -153,6 +155,7 @@ class Statistics:
         self._lost = dict.fromkeys(PAIR_REASONS, 0)
         self._lost_alone = dict.fromkeys(PAIR_REASONS, 0)
         self._pending: set[Ticket] = set()
+        self._deaths = 0
         self._times: deque[StageTimes] = deque(maxlen=window)
         self._skews: deque[int] = deque(maxlen=window)
         self._ages: dict[Source, deque[int]] = {source: deque(maxlen=window) for source in Source}
@@ -232,6 +235,11 @@ class Statistics:
             for ticket in tuple(self._pending):
                 self._lose(ticket, reason)
 
+    def worker_died(self) -> None:
+        """Count a worker that ended by an error of ours."""
+        with self._lock:
+            self._deaths += 1
+
     def snapshot(self) -> Snapshot:
         """Return all counts and percentiles of this moment."""
         with self._lock:
@@ -241,7 +249,7 @@ class Statistics:
             pending = dict.fromkeys(JobKind, 0)
             for ticket in self._pending:
                 pending[ticket.kind] += 1
-            times, skews = list(self._times), list(self._skews)
+            times, skews, deaths = list(self._times), list(self._skews), self._deaths
             ages = {source: list(kept) for source, kept in self._ages.items()}
         return Snapshot(
             frames=frames,
@@ -253,6 +261,7 @@ class Statistics:
             latency={name: percentiles([getattr(t, name) for t in times]) for name in STAGES},
             skew=percentiles(skews),
             stamp_age={source: extremes(kept) for source, kept in ages.items()},
+            deaths=deaths,
         )
 
     def _make(self, kind: JobKind) -> Ticket:
