@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
 from models import average as averaging
-from models.adjust import REACH, best_shift, collect, foreground, main
+from models.adjust import REACH, best_shift, bounded_shift, collect, foreground, main
 from models.checkpoint import load_paif, save_paif
 from models.data import generate
 from models.paif import PAIF, load_config
@@ -43,6 +43,17 @@ def test_a_classifier_that_is_right_is_left_alone() -> None:
     assert not best_shift([(logits, labels)]).any()
 
 
+def test_the_clean_score_bounds_what_is_taken_for_the_attacked_one() -> None:
+    clean = timid()
+    attacked = (clean[0] + np.float16([0, -1.5, 0.5]), clean[1])
+    free, bound, kept = (bounded_shift(clean, [attacked], points) for points in (100, 5, 0))
+    best = foreground([clean], best_shift([clean]))
+    assert foreground([clean], free) < best - 0.05
+    assert best - 0.05 <= foreground([clean], bound) <= foreground([clean], kept) == best
+    scored = [foreground([attacked], shift) for shift in (free, bound, kept)]
+    assert scored[0] > scored[1] > scored[2]
+
+
 def test_only_the_bias_moves(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = replace(load_config('paif_small'), channels=2, backbone='mit_nano', embedding=8)
@@ -67,6 +78,7 @@ def test_only_the_bias_moves(tmp_path: Path) -> None:
     sets = [collect(load_paif(out), generate([500], 2, 96, 128), 'none')]
     assert sets[0][0].shape == (2 * 24 * 32, 4)
     assert main([*options, '--attacks', 'magic', '--out', str(out)]) == 2
+    assert main([*options, '--attacks', 'fgsm', '--give-up', '3', '--out', str(out)]) == 2
 
 
 def test_networks_of_one_start_are_averaged(tmp_path: Path) -> None:
