@@ -42,6 +42,7 @@ from models.weak_aggressive import WEIGHT
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 VARIANTS = ('plain', 'aligned', 'augmented', 'both')
+ALIGNED, AUGMENTED = ('aligned', 'both'), ('augmented', 'both')
 RUN = 'run.json'
 
 
@@ -121,27 +122,28 @@ def gather(args: argparse.Namespace) -> list[Run]:
         msg = '--data is needed, and --seeds, --steps, --batch and --limit are at least 1'
         raise ValueError(msg)
     external = next(name for name in SOURCES if name != args.source)
-    kept, held = read_source(args.data, args.source)
-    own = patches(kept, args.patch)
-    more = aligned(args, external) if {'aligned', 'both'} & set(variants) else []
-    domains = read_domains(args.data, args.source, held, args.limit)
-    segmenter = load_paif(args.segmenter).eval()
-    found: list[Run] = []
-    for seed, variant, network in product(range(args.seeds), variants, networks):
-        out = args.out / args.source / f'{network}-{variant}-{seed}'
-        if (out / RUN).is_file():
-            found += read_runs(out / RUN)
-            continue
+    runs = [
+        (args.out / args.source / f'{network}-{variant}-{seed}', network, variant, seed)
+        for seed, variant, network in product(range(args.seeds), variants, networks)
+    ]
+    missing = [run for run in runs if not (run[0] / RUN).is_file()]
+    if missing:
+        kept, held = read_source(args.data, args.source)
+        own = patches(kept, args.patch)
+        wanted = any(variant in ALIGNED for _, _, variant, _ in missing)
+        more = aligned(args, external) if wanted else []
+        domains = read_domains(args.data, args.source, held, args.limit)
+        segmenter = load_paif(args.segmenter).eval()
+    for out, network, variant, seed in missing:
         print(f'{args.source}: {network}, {variant}, seed {seed}', flush=True)
-        pairs = own + more if variant in ('aligned', 'both') else own
-        beta = WEIGHT if variant in ('augmented', 'both') else 0.0
+        pairs = own + more if variant in ALIGNED else own
+        beta = WEIGHT if variant in AUGMENTED else 0.0
         budget = Budget(args.steps, args.batch, args.crop, args.rate, beta, seed)
         trained = train(network, pairs, budget, out)
         scores = {domain.name: score(trained, segmenter, domain) for domain in domains}
         run = Run(args.source, external, network, variant, seed, _own(domains), scores)
         write_runs(out / RUN, [run])
-        found.append(run)
-    return found
+    return [run for out, *_ in runs for run in read_runs(out / RUN)]
 
 
 def _own(domains: list[Domain]) -> tuple[str, ...]:
