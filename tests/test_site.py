@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from models.evaluation import choose, pages, robustness
+from tools import how_drawing
 
 ROOT = Path(__file__).resolve().parents[1]
 MKDOCS = all(importlib.util.find_spec(n) for n in ('mkdocs', 'material', 'mkdocstrings'))
@@ -91,6 +92,7 @@ def test_links_out_of_docs_lead_into_the_site() -> None:
 
 
 def test_the_drawing_is_text() -> None:
+    assert (ROOT / 'docs' / 'how.svg').read_text('utf-8') == how_drawing.drawing()
     tree = ElementTree.parse(ROOT / 'docs' / 'how.svg')
     words = ' '.join(''.join(node.itertext()) for node in tree.iter() if node.tag.endswith('text'))
     for step in ('intake', 'pairing', 'mailbox', 'registration', 'network', '/diagnostics'):

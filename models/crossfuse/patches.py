@@ -70,6 +70,10 @@ def patches_of(
             for kept, picture in zip((thermal, luma), pictures, strict=True):
                 kept.append(cut(np.asarray(picture, np.uint8), x, y, side))
     if not thermal:
-        msg = f'no patches: no pair is {side} pixels high and wide; lower --patch, or name more'
+        shrunk = f', shrunk {scale} times for this network' if scale > 1 else ''
+        msg = (
+            f'no patches: no pair is {side} pixels high and wide{shrunk}; lower --patch, or name '
+            'more'
+        )
         raise ValueError(msg)
     return Patches(np.stack(thermal), np.stack(luma))
