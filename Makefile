@@ -59,6 +59,8 @@ docs: .venv/.ready-dev  ## the parameter table of the README, from the one YAML
 site: .venv/.ready-dev  ## the pages of docs/ as a site, without a network; then open site/index.html
 	$(RUN) -m models.evaluation.choose
 	$(RUN) -m models.evaluation.robustness
+	$(RUN) -m tools.how_drawing
+	$(RUN) -m tools.module_table
 	$(RUN) -m mkdocs build --strict --quiet
 
 .venv/.ready-demo: requirements/runtime.txt requirements/demo.txt requirements/ros-kilted.txt

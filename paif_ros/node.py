@@ -239,9 +239,9 @@ class FusionNode(ManagedNode):
         failures, error = worker.failures_in_a_row, worker.last_error
         if worker.death:
             first = f'{self._command("cleanup")}, {self._command("configure")}, '
-            self._give_up(f'as {worker.death}', first)
+            self._give_up(worker.death, first)
         elif failures >= self._present().engine.max_failures:
-            self._give_up(f'as {failures} inferences in a row failed: {error}')
+            self._give_up(f'{failures} inferences in a row failed: {error}')
 
     def _give_up(self, why: str, first: str = '') -> None:
         """Deactivate the node of its own accord.
@@ -251,7 +251,7 @@ class FusionNode(ManagedNode):
             first: commands that have to come before it is activated again.
         """
         self.trigger_deactivate()
-        self._reason = f'deactivated itself, {why}'
+        self._reason = f'deactivated itself, as {why}'
         text = f'{self._reason}. To try again: {first}{self._command("activate")}'
         self._notices.say(Level.ERROR, text)
 

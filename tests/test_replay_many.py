@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ pytest.importorskip('onnxruntime')
 
 import replay_rig as rig
 
+from paif_ros.errors import PaifError
 from paif_ros.replay.many import Archive
 from paif_ros.replay.options import Inputs, Options, Task
 from paif_ros.replay.pools import Pool, Processes, Ray
+from paif_ros.replay.ray_head import RayHead
 from paif_ros.replay.record import RunRecord, read_drops, read_frames
 from paif_ros.replay.stretches import same_state
 
@@ -153,6 +156,13 @@ def test_ray_with_two_workers(
     monkeypatch.setenv('RAY_worker_niceness', '0')
     out = tmp_path / 'out'
     tasks = [Task(Inputs((str(p),)), str(out / p.stem), opts) for p in (recorded, short)]
+    heads: list[RayHead] = []
+
+    def started(workers: int) -> RayHead:
+        heads.append(RayHead(workers))
+        return heads[-1]
+
+    monkeypatch.setattr('paif_ros.replay.pools.RayHead', started)
     pool = Ray('', 2, retries=2, work=rig.work_that_dies_once)
     tree = archive(tasks, out, pool, 1.2)
     assert [entry['exit_code'] for entry in tree['recordings']] == [0, 0], tree['said']
@@ -162,6 +172,16 @@ def test_ray_with_two_workers(
     killed = int((out / 'long' / '00000.died').read_text())
     assert killed not in processes, 'Ray gave its task to another one'
     assert tree['pool'].startswith('Ray ')
+    (head,) = heads
+    assert head._process.poll() is not None
+    assert not head._folder.exists()
+
+
+def test_a_ray_that_does_not_start_is_told(monkeypatch: Any) -> None:
+    pytest.importorskip('ray')
+    monkeypatch.setattr('sys.executable', shutil.which('false'))
+    with pytest.raises(PaifError, match='Ray has ended with code 1'):
+        list(Ray('', 2, retries=0).run([], lambda: None))
 
 
 def test_traces_are_compared_exactly_but_for_the_ranges_last_bits() -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from models.evaluation import choose, pages, robustness
-from tools import how_drawing
+from tools import how_drawing, module_table
 
 ROOT = Path(__file__).resolve().parents[1]
 MKDOCS = all(importlib.util.find_spec(n) for n in ('mkdocs', 'material', 'mkdocstrings'))
@@ -98,6 +98,15 @@ def test_the_drawing_is_text() -> None:
     for step in ('intake', 'pairing', 'mailbox', 'registration', 'network', '/diagnostics'):
         assert step in words
     assert not [node for node in tree.iter() if node.tag.endswith('image')]
+
+
+def test_the_api_page_lists_every_module() -> None:
+    assert pages.is_current(module_table.PAGE, module_table.MARK, module_table.table()), (
+        'run python -m tools.module_table'
+    )
+    names = module_table.modules()
+    assert {'paif_ros.node', 'paif_ros.sync.pairing', 'paif_ros.replay.ray_head'} <= set(names)
+    assert not any('__main__' in name for name in names)
 
 
 def test_citation_names_the_three_papers() -> None:

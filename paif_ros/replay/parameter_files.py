@@ -1,4 +1,4 @@
-"""The node's parameters without ROS: the same YAML files and `-p name:=value` as for the node."""
+"""The node's parameters without ROS: the same YAML files and the same `-p` as for the node."""
 
 from __future__ import annotations
 

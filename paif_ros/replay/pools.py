@@ -13,15 +13,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol
 
 from paif_ros.errors import PaifError
 from paif_ros.replay.options import Task
+from paif_ros.replay.ray_head import RayHead
 from paif_ros.replay.work import Done
 from paif_ros.replay.work import work as do_task
 
 Work = Callable[[Task, bool], Done]
-STARTS = 2  # of Ray on this machine, before it is given up
+START_SECONDS = 300.0  # for Ray on this machine, which may be busy
 WAIT = 0.5  # seconds between two looks at how far all are
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -144,7 +146,8 @@ class Ray:
     """A Ray cluster, or Ray on this machine. A `Pool`. All machines need to see the same files.
 
     Args:
-        address: of a cluster, such as 'auto' or 'ray://host:10001'; '' starts Ray here.
+        address: of a cluster, such as 'auto' or 'ray://host:10001'; '' is that of RAY_ADDRESS, and
+            starts Ray here where there is none.
         workers: how many tasks at once where Ray is started here.
         retries: how often Ray runs a task again that failed or whose process was killed. Where Ray
             is started here, that holds for tasks too that it kills itself since the machine runs
@@ -175,7 +178,7 @@ class Ray:
         except ImportError as err:
             raise PaifError('--ray needs Ray: pip install "ray>=2.40"') from err
         self._ray: Any = ray
-        self._address = address
+        self._address = address or os.environ.get('RAY_ADDRESS', '')
         self._workers = workers
         self._retries = retries
         self._share = {'num_cpus': cpus, 'num_gpus': gpus}
@@ -191,12 +194,9 @@ class Ray:
         ray = self._ray
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
         options: dict[str, Any] = {'runtime_env': {'env_vars': {'PYTHONPATH': path}}}
-        if self._address:
-            options['address'] = self._address
-        else:
-            options |= {'num_cpus': self._workers, 'include_dashboard': False}
-        self._start(options)
+        head = None if self._address else RayHead(self._workers)
         try:
+            self._connect(head, options)
             remote = ray.remote(
                 max_retries=self._retries, retry_exceptions=[OSError], **self._share
             )(self._work)
@@ -208,15 +208,21 @@ class Ray:
                     yield self._outcome(waiting.pop(reference), reference)
         finally:
             ray.shutdown()
+            if head is not None:
+                head.close()
 
-    def _start(self, options: dict[str, Any]) -> None:
-        """Connect, or start Ray here; that twice, for it gives its own start 30 seconds."""
-        for start in range(1, STARTS + 1):
+    def _connect(self, head: RayHead | None, options: dict[str, Any]) -> None:
+        """Connect to the cluster; to that of this machine as soon as it is there."""
+        options |= {'address': self._address} if head is None else head.options
+        end = monotonic() + START_SECONDS
+        while True:
+            if head is not None:
+                head.look()
             try:
                 self._ray.init(log_to_driver=False, logging_level='ERROR', **options)
-            except Exception as err:  # what Ray raises where those are over
+            except Exception as err:  # Ray raises whatever comes
                 self._ray.shutdown()
-                if self._address or start == STARTS:
+                if head is None or monotonic() > end:
                     text = ' '.join(str(err).split())[:500]
                     raise PaifError(f'Ray can not be reached or started: {text}') from err
             else:
