@@ -54,6 +54,14 @@ def test_every_page_is_built_and_in_the_navigation(site: Path) -> None:
 
 
 @needs_mkdocs
+def test_every_page_can_be_found(site: Path) -> None:
+    index = json.loads((site / 'search' / 'search_index.json').read_text('utf-8'))
+    found = {entry['location'].split('#')[0] for entry in index['docs']}
+    pages = {f'{path.stem}.html' for path in (ROOT / 'docs').glob('*.md')}
+    assert pages | {'repository/README.html'} <= found
+
+
+@needs_mkdocs
 def test_pages_ask_nothing_from_other_servers(site: Path) -> None:
     for page in site.glob('**/*.html'):
         text = page.read_text('utf-8')
