@@ -58,7 +58,7 @@ def test_every_page_can_be_found(site: Path) -> None:
     index = json.loads((site / 'search' / 'search_index.json').read_text('utf-8'))
     found = {entry['location'].split('#')[0] for entry in index['docs']}
     pages = {f'{path.stem}.html' for path in (ROOT / 'docs').glob('*.md')}
-    assert pages | {'repository/README.html'} <= found
+    assert pages | {'repository/index.html'} <= found
 
 
 @needs_mkdocs
