@@ -89,7 +89,7 @@ def computed_in(model: onnx.ModelProto) -> dict[str, Counter[str]]:
 # Operators that the mixed model computes in FP32 alone: confidence, rounding, classes, stretch.
 ONLY_FP32 = ('ArgMax', 'Exp', 'ReduceMin', 'Reciprocal', 'Round')
 COLOUR_CONVERSIONS = 2  # 1x1 convolutions of three channels for luma and chroma
-STATISTICS_POOLS = 16  # 2 modalities x 4 means x 2 directions, with variance and covariance
+STATISTICS_POOLS = 10  # 2 modalities x 2 means x 2 directions, 1 for both guides x 2 directions
 
 
 def broken_precision(model: onnx.ModelProto, precision: str, network: str = 'paif') -> list[str]:

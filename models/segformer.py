@@ -7,6 +7,7 @@ checkpoints have as keys.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -112,10 +113,11 @@ class MixFFN(nn.Module):
         self.fc1 = nn.Linear(dim, ratio * dim)
         self.dwconv = DepthwiseConv(ratio * dim)
         self.fc2 = nn.Linear(ratio * dim, dim)
+        self.act: Callable[[Tensor], Tensor] = F.gelu  # deployed networks write it otherwise
 
     def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """Map [N, HW, C] to [N, HW, C]."""
-        y: Tensor = self.fc2(F.gelu(self.dwconv(self.fc1(tokens), height, width)))
+        y: Tensor = self.fc2(self.act(self.dwconv(self.fc1(tokens), height, width)))
         return y
 
 

@@ -394,7 +394,7 @@ def test_mixed_graph_has_the_same_operations_and_moves_less(counted: dict[str, C
 def test_parts_of_the_network(counted: dict[str, Costs]) -> None:
     nodes = counted['fp32'].nodes
     pools = [n.part for n in nodes if n.family == 'pooling']
-    assert len(pools) == 24
+    assert len(pools) == 18
     assert set(pools) == {GUIDED}
     assert {n.part for n in nodes if n.family in ('normalisation', 'softmax')} == {'encoder'}
     assert {n.part for n in nodes if n.kind == 'ArgMax'} == {RESULTS}

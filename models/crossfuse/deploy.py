@@ -22,7 +22,6 @@ brought to norms that FP16 can multiply (`models.crossfuse.precision`).
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import torch
@@ -41,7 +40,7 @@ from models.crossfuse.layers import (
 from models.crossfuse.network import CrossFuse, Decoder, Encoder
 from models.crossfuse.precision import FP32, CrossFusePrecision
 from models.crossfuse.upsampling import guided_upsampling
-from models.deploy import DeployedCascade, pointwise, shrink, with_weights
+from models.deploy import DeployedCascade, gelu, pointwise, shrink, with_weights
 from models.paif import stretch_image
 
 EPSILON = 1e-5  # of LayerNorm
@@ -77,11 +76,6 @@ def after_norm(norm: ChannelNorm, conv: nn.Conv2d) -> nn.Conv2d:
     weight = matrix(conv) * norm.body.weight
     centred = weight - weight.mean(1, keepdim=True)
     return pointwise(centred, matrix(conv) @ norm.body.bias)
-
-
-def gelu(x: Tensor) -> Tensor:
-    """Compute GELU in an order of products that ONNX Runtime fuses, in its blocked layout too."""
-    return x * (torch.erf(x / math.sqrt(2)) + 1) * 0.5
 
 
 def times(products: Tensor, x: Tensor) -> Tensor:
