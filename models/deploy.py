@@ -332,8 +332,9 @@ class DeployedFusion(nn.Module):
         self.gate = net.spa
         self.chain = cell(net.chain)
         block_gate(self.gate)
-        self.out = net.stem_out
-        self.out[1] = in_blocks(self.out[1])
+        out: Any = net.stem_out
+        out[1] = in_blocks(out[1])
+        self.out = out
         with_leaky(self)
         precision.place('stems', self.stem_thermal, self.stem_visible)
         precision.place('filter_mixes', self.mix_thermal, self.mix_visible)

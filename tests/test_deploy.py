@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='torch is a development dependency')
 
 from export.to_onnx import read_pairs
-from models.deploy import best_probability, deploy, fold_operator
+from models.deploy import best_probability, deploy, fold_operator, gelu, in_blocks
 from models.operators import Operator
 from models.paif import PAIF, PAIFConfig, load_config, rgb_to_ycrcb
 from models.parity import recipe_state
@@ -154,3 +154,29 @@ def test_a_segmenter_of_pooled_pictures_is_deployed_as_it_is() -> None:
     assert PAIFConfig.from_json(network.config.to_json()).pool == 2
     with pytest.raises(ValueError, match='pool 0'):
         PAIF(replace(config, pool=0))
+
+
+@pytest.mark.parametrize(('maps', 'kernel', 'bias'), [(4, 5, False), (2, 3, True), (3, 1, False)])
+def test_blocks_of_a_convolution_to_one_map(maps: int, kernel: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(maps, 1, kernel, padding=kernel // 2, bias=bias)
+    x = torch.randn(2, maps, 12, 20)
+    blocks = in_blocks(layer)
+    torch.testing.assert_close(blocks(x), layer(x), rtol=0, atol=1e-6)
+    assert blocks[0].out_channels == 16
+
+
+def test_gelu_is_what_torch_computes() -> None:
+    x = torch.linspace(-6, 6, 1001)
+    torch.testing.assert_close(gelu(x), torch.nn.functional.gelu(x), rtol=0, atol=1e-6)
+
+
+def test_onnx_runtime_fuses_every_gelu_of_the_shipped_network(tmp_path: Path) -> None:
+    onnx, ort = pytest.importorskip('onnx'), pytest.importorskip('onnxruntime')
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'optimized.onnx')
+    shipped = Path(__file__).parents[1] / 'models' / 'weights' / 'paif_nano.onnx'
+    ort.InferenceSession(str(shipped), options, providers=['CPUExecutionProvider'])
+    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    assert kinds.count('Gelu') == 8  # two blocks in each of four stages
+    assert 'Erf' not in kinds
