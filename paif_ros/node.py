@@ -32,6 +32,7 @@ from paif_ros.monitoring.notices import Level
 from paif_ros.monitoring.statistics import Statistics
 from paif_ros.parameters import Parameters
 from paif_ros.pictures.labels import classes_json
+from paif_ros.ros.clock import ClockLookout
 from paif_ros.ros.diagnostics import DiagnosticsTopic
 from paif_ros.ros.inputs import Inputs
 from paif_ros.ros.lifecycle import ManagedNode
@@ -74,6 +75,7 @@ class FusionNode(ManagedNode):
         self._inputs: Inputs | None = None
         self._intake: Intake | None = None
         self._time_jumps = 0  # of earlier activations
+        self._clock_lookout = ClockLookout(self, self._notices)
         self._farewell = DropReason.INACTIVE  # of what is under way when the node is deactivated
         self._patience = JOIN_SECONDS
         self._cameras: dict[Source, CameraState] = {}  # as they were when it was last active
@@ -229,13 +231,7 @@ class FusionNode(ManagedNode):
         outputs.look()
         intake.look()
         self._say_hang(worker)
-        if self.get_clock().ros_time_is_active and not self.get_clock().now().nanoseconds:
-            self._notices.once(
-                Level.WARN,
-                'clock',
-                'use_sim_time is true but nothing publishes /clock: play the bag with --clock, or '
-                'set use_sim_time to false. Pairs are made all the same, by their stamps',
-            )
+        self._clock_lookout.look()
         failures, error = worker.failures_in_a_row, worker.last_error
         if worker.death:
             first = f'{self._command("cleanup")}, {self._command("configure")}, '
