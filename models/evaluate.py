@@ -273,6 +273,7 @@ def main(argv: list[str] | None = None) -> int:
         print(fusion_table([(name, mean_metrics(found.metrics)) for name, found in listed]))
     if args.json:
         report = {
+            'network': args.network,
             'weights': str(args.weights),
             'sha256': sha256(args.weights),
             'seed': args.seed,

@@ -152,10 +152,17 @@ def test_rows_are_the_files_and_the_most_robust_is_first(tmp_path: Path) -> None
     scores(tmp_path, 'plain', none=(0.6, 0.5), pgd20=(0.2, 0.0123))
     scores(tmp_path, 'robust', none=(0.5, 0.4), pgd20=(0.4, 0.3), fgsm=(0.45, 0.35))
     lines = choose.table(choose.read_all(tmp_path)).splitlines()
-    assert lines[0] == '| Network | clean | `pgd20` | `fgsm` | Scores | Command |'
+    assert lines[0] == '| Network | clean | `pgd20` | `fgsm` | VIF | Qabf | Scores | Command |'
     assert lines[2].startswith('| `robust` | 50.0 (40.0) | 40.0 (30.0) | 45.0 (35.0) |')
     assert lines[3].startswith('| `plain` | 60.0 (50.0) | 20.0 (1.2) |  |')
     assert '--weights models/weights/plain.st --data DIR --attacks none,pgd20' in lines[3]
+    tree = json.loads((tmp_path / 'plain.json').read_text())
+    tree |= {'network': 'crossfuse', 'fusion_metrics': {'VIF': 0.777, 'Qabf': 0.5}}
+    (tmp_path / 'plain.json').write_text(json.dumps(tree))
+    line = choose.table(choose.read_all(tmp_path)).splitlines()[3]
+    assert '|  | 0.78 | 0.50 | [JSON]' in line
+    assert '--network crossfuse --weights' in line
+    assert '--fusion-metrics --json docs/evaluation/plain.json' in line
     page = tmp_path / 'page.md'
     page.write_text('a\n<!-- networks: begin -->\nold\n<!-- networks: end -->\nb')
     pages.put(page, choose.MARK, '\n'.join(lines))

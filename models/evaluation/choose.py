@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'choose.md'
 SCORES = ROOT / 'docs' / 'evaluation'
 MARK = 'networks'
+FUSION = ('VIF', 'Qabf')  # metrics of the fused picture that are shown
 FIRST = ('none', 'pgd5', 'pgd20')  # attacks in the order of the columns; others follow by name
 EXAMPLES = """
 examples:
@@ -55,11 +56,15 @@ class Scored:
         name: of its file, without the ending.
         scores: (mean IoU, that without background) from 0 to 1, by attack.
         weights: the file that was scored, as the JSON says it; empty where it does not.
+        network: kind of network, as `--network` of `models.evaluate` takes it.
+        fusion: metrics of the fused pictures; empty where they were not asked for.
     """
 
     name: str
     scores: dict[str, tuple[float, float]]
     weights: str = ''
+    network: str = 'paif'
+    fusion: dict[str, float] = field(default_factory=dict)
 
 
 def read(path: Path) -> Scored:
@@ -79,7 +84,8 @@ def read(path: Path) -> Scored:
     wrong = [name for name, both in found.items() if not all(0 <= value <= 1 for value in both)]
     if wrong or not found:
         raise ScoresError(path, f'scores outside 0 to 1: {", ".join(wrong) or "none at all"}')
-    return Scored(path.stem, found, _weights(tree))
+    network, fusion = str(tree.get('network', 'paif')), tree.get('fusion_metrics') or {}
+    return Scored(path.stem, found, _weights(tree), network, fusion)
 
 
 def read_all(folder: Path = SCORES) -> list[Scored]:
@@ -102,11 +108,12 @@ def table(networks: Sequence[Scored]) -> str:
     ranked = sorted(networks, key=lambda one: (-one.scores.get(key, (0.0, 0.0))[1], one.name))
     heads = ['clean' if name == 'none' else f'`{name}`' for name in attacks]
     lines = [
-        f'| Network | {" | ".join(heads)} | Scores | Command |',
-        '|' + '---|' * (len(attacks) + 3),
+        f'| Network | {" | ".join((*heads, *FUSION))} | Scores | Command |',
+        '|' + '---|' * (len(attacks) + len(FUSION) + 3),
     ]
     for one in ranked:
         cells = [_cell(one.scores.get(name)) for name in attacks]
+        cells += [f'{one.fusion[name]:.2f}' if name in one.fusion else '' for name in FUSION]
         lines.append(
             f'| `{one.name}` | {" | ".join(cells)} | [JSON](evaluation/{one.name}.json) | '
             f'`{command(one)}` |'
@@ -116,9 +123,12 @@ def table(networks: Sequence[Scored]) -> str:
 
 def command(network: Scored) -> str:
     """Return the command that writes a network's file."""
+    kind = '' if network.network == 'paif' else f'--network {network.network} '
+    fusion = '--fusion-metrics ' if network.fusion else ''
     return (
-        f'python -m models.evaluate --weights {network.weights or network.name} --data DIR '
-        f'--attacks {",".join(network.scores)} --json docs/evaluation/{network.name}.json'
+        f'python -m models.evaluate {kind}--weights {network.weights or network.name} --data DIR '
+        f'--attacks {",".join(network.scores)} {fusion}'
+        f'--json docs/evaluation/{network.name}.json'
     )
 
 
