@@ -24,6 +24,7 @@ from paif_ros.report.of_replay import run_of_replay
 from paif_ros.report.page import ReportError, html
 from paif_ros.report.run import Line, Spread, Verdict
 from paif_ros.report.selection import EVEN, Selection
+from paif_ros.report.words import plain
 
 COUNT = 240
 
@@ -352,3 +353,12 @@ def test_a_bag_is_reported_on(tmp_path: Path) -> None:
     assert 'camera stopped &lt;b&gt;' in text
     with pytest.raises(ReportError, match='/fusion'):
         run_of(bag, '/other')
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [(True, 'yes'), (False, 'no'), (['fused', 'mask'], 'fused, mask'), ([], '-'), (None, '-'),
+     ('', '-'), (0, '0'), (0.5, '0.5')],
+)  # fmt: skip
+def test_values_of_options_in_words(value: object, text: str) -> None:
+    assert plain(value) == text

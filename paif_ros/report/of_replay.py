@@ -22,7 +22,7 @@ from paif_ros.replay.record import (
 from paif_ros.report.bins import rate
 from paif_ros.report.key_frames import read_key_frames
 from paif_ros.report.run import F64, Areas, Drops, Line, Row, Run, Spread, Table, Tile, Verdict
-from paif_ros.report.words import amount, clock, size, utc
+from paif_ros.report.words import amount, clock, plain, size, utc
 
 NS = 1e9
 Since = Callable[[Sequence[int]], F64]  # ns to seconds since the start
@@ -247,7 +247,7 @@ def _tables(record: RunRecord) -> tuple[Table, ...]:
         'exit code': '' if record.exit_code is None else record.exit_code,
         'command': ' '.join(record.command),
         **{f'output: {name}': path for name, path in record.outputs.items()},
-        **{f'option: {name}': value for name, value in record.options.items()},
+        **{f'option: {name}': plain(value) for name, value in record.options.items()},
     }
     tables.append(Table.of('Run', run))
     if recording.losses:

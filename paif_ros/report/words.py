@@ -33,6 +33,15 @@ def size(count: int) -> str:
     return f'{value:.1f} GB'
 
 
+def plain(value: object) -> str:
+    """Return a value of JSON as people write it: 'yes', 'fused, mask', '-' for nothing."""
+    if isinstance(value, bool):
+        return 'yes' if value else 'no'
+    if isinstance(value, (list, tuple)):
+        return ', '.join(plain(part) for part in value) or '-'
+    return '-' if value is None or value == '' else str(value)
+
+
 def utc(text: str) -> str:
     """Return an ISO 8601 time as '2026-11-25 00:31 UTC'; other texts as they are."""
     try:
