@@ -164,3 +164,15 @@ def test_troubleshooting_knows_every_error() -> None:
     assert len(quotes()) > 30
     assert not re.search('the camera is too cold', texts())
     assert [n for n in classes if n != 'PaifError' and f'`{n}`' not in TROUBLE] == []
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_the_command_of_a_picture_stands_beside_it(page: Path) -> None:
+    """Within a few lines of each picture of docs/ stands what made it."""
+    makers = ('demo.figure', 'benchmarks.registration', 'paif_ros panel', 'tools.how_drawing')
+    lines = page.read_text('utf-8').splitlines()
+    for number, line in enumerate(lines):
+        if not line.startswith('!['):
+            continue
+        near = ' '.join(lines[max(0, number - 3) : number + 6])
+        assert any(maker in near for maker in makers), f'{page.name}:{number + 1}'
