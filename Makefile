@@ -14,7 +14,7 @@ BOTH := $(addprefix tests/test_, node.py node_modes.py node_embedding.py lifecyc
 	calibrate_live.py statistics.py pipeline.py other_dds.py many_pairs.py security.py soak.py) \
 	$(wildcard tests/test_fault_*.py)
 KILTED := $(BOTH) $(addprefix tests/test_, node_faults.py node_tensorrt.py demo_run.py dds_images.py \
-	replay_node.py view.py report_live.py node_uaafusion.py end_to_end.py)
+	replay_node.py view.py report_live.py node_networks.py end_to_end.py)
 # All others: they compute, so they take what the waiting ones leave, at the lowest
 # priority: those have clocks to keep, these have not. A worker that is done early takes
 # tests over from the other one: the heavy files would come last, each for one worker.

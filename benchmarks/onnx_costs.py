@@ -26,11 +26,21 @@ _ONE = (
 _TWO = 'LeakyRelu PRelu Clip Elu QuantizeLinear BatchNormalization HardSigmoid HardSwish'
 POINTWISE = dict.fromkeys(_ONE.split(), 1) | dict.fromkeys(_TWO.split(), 2)
 POINTWISE |= {'Gelu': 4, 'Cast': 0}
-REDUCTIONS = ('ReduceMax', 'ReduceMin', 'ReduceMean', 'ReduceSum', 'ArgMax', 'ArgMin')
+REDUCTIONS = ('ReduceL2', 'ReduceMax', 'ReduceMin', 'ReduceMean', 'ReduceSum', 'ArgMax', 'ArgMin')
 POOLS = ('AveragePool', 'MaxPool')
 GLOBAL_POOLS = ('GlobalAveragePool', 'GlobalMaxPool')
 NORMS = {'LayerNormalization': 8, 'InstanceNormalization': 8, 'Softmax': 5, 'LogSoftmax': 6}
-MOVES = ('Transpose', 'Slice', 'Concat', 'Split', 'Gather', 'Expand', 'Pad', 'Tile')
+MOVES = (
+    'DepthToSpace',
+    'Transpose',
+    'Slice',
+    'Concat',
+    'Split',
+    'Gather',
+    'Expand',
+    'Pad',
+    'Tile',
+)
 VIEWS = ('Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity', 'DequantizeLinear', 'Dropout')
 MATRIX = ('Conv', 'ConvTranspose', 'MatMul', 'Gemm')
 RESIZE_OPERATIONS = 7  # of one value between four neighbours

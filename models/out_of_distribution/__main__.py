@@ -6,10 +6,10 @@
 
 Every fusion learns on the same patches for the same number of steps, from nothing: on the
 source's alone ('plain'), with patches of an external source drawn to it ('aligned',
-`models.vision_alignment`), with the weak-aggressive loss ('augmented'), or with 'both'. Then it is
-scored on held-out pairs of the source and on every other domain. Masks come from one segmenter
-behind all fused pictures, so what differs is the fusion. Runs that are there already are not made
-again: stopped, the same command goes on. The runs go to docs/out_of_distribution.json, the tables
+`models.vision_alignment`), with the weak-aggressive loss ('augmented'), or with 'both'; CrossFuse
+also with that loss as the official code has it ('official'). Then it is scored on held-out pairs
+of the source and on every other domain. Masks come from one segmenter behind all fused pictures,
+so what differs is the fusion. Runs that are there already are not made again: stopped, the same command goes on. The runs go to docs/out_of_distribution.json, the tables
 to docs/out_of_distribution.md; `--pages` only writes the tables. Exit codes: 0 done, 2 bad input.
 """  # noqa: E501 - command lines
 
@@ -41,8 +41,8 @@ from models.vision_alignment import Domain as Source
 from models.weak_aggressive import WEIGHT
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
-VARIANTS = ('plain', 'aligned', 'augmented', 'both')
-ALIGNED, AUGMENTED = ('aligned', 'both'), ('augmented', 'both')
+VARIANTS = ('plain', 'aligned', 'augmented', 'both', 'official')
+ALIGNED, AUGMENTED = ('aligned', 'both'), ('augmented', 'both', 'official')
 RUN = 'run.json'
 
 
@@ -125,6 +125,7 @@ def gather(args: argparse.Namespace) -> list[Run]:
     runs = [
         (args.out / args.source / f'{network}-{variant}-{seed}', network, variant, seed)
         for seed, variant, network in product(range(args.seeds), variants, networks)
+        if variant != 'official' or network == 'crossfuse'  # its code alone has those quirks
     ]
     missing = [run for run in runs if not (run[0] / RUN).is_file()]
     if missing:
@@ -138,7 +139,8 @@ def gather(args: argparse.Namespace) -> list[Run]:
         print(f'{args.source}: {network}, {variant}, seed {seed}', flush=True)
         pairs = own + more if variant in ALIGNED else own
         beta = WEIGHT if variant in AUGMENTED else 0.0
-        budget = Budget(args.steps, args.batch, args.crop, args.rate, beta, seed)
+        official = variant == 'official'
+        budget = Budget(args.steps, args.batch, args.crop, args.rate, beta, seed, official)
         trained = train(network, pairs, budget, out)
         scores = {domain.name: score(trained, segmenter, domain) for domain in domains}
         run = Run(args.source, external, network, variant, seed, _own(domains), scores)

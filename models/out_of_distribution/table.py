@@ -26,7 +26,7 @@ class Run:
         source: what it was trained on.
         external: where aligned patches came from.
         network: system.
-        variant: 'plain', 'aligned', 'augmented' or 'both'.
+        variant: one of the command's.
         seed: of the training.
         own: the domains whose kind it was trained on.
         scores: by domain and metric.

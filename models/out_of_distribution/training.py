@@ -43,6 +43,7 @@ class Budget:
         rate: learning rate at the beginning.
         self_supervised: weight of the weak-aggressive loss, 0 for none.
         seed: of initial weights and of every draw.
+        official: whether CrossFuse takes that loss with the official code's quirks.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class Budget:
     rate: float
     self_supervised: float
     seed: int
+    official: bool = False
 
 
 def train_paif(pairs: Sequence[LabelledPair], budget: Budget, out: Path) -> nn.Module:
@@ -101,6 +103,7 @@ def train_crossfuse(pairs: Sequence[LabelledPair], budget: Budget, out: Path) ->
         halve_every=1,
         seed=budget.seed,
         self_supervised=budget.self_supervised,
+        official=budget.official,
     )
     network = CrossFuse(crossfuse_config('small'))
     scale = network.config.scale
