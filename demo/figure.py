@@ -17,7 +17,7 @@ SHEET = 'contact_sheet.png'
 EXAMPLES = """
 examples:
   docs/demo.jpg, after `make demo` and `make demo OUT=real DATA=../shared/data/video/0117_1605`:
-    python -m demo.figure demo_out:1,3,6,7 real:1 --out docs/demo.jpg
+    python -m demo.figure demo_out:1,3,6,7 real:5 --out docs/demo.jpg
 exit codes: 0 written, 1 a sheet can't be read or has no such row, 2 wrong arguments
 """
 
