@@ -1,13 +1,15 @@
-"""Measure what FP16 does to each part of a network: how far fused picture and mask move.
+r"""Measure what FP16 does to each part of a network: how far fused picture and mask move.
 
     python -m export.islands models/weights/paif_small.safetensors
     python -m export.islands models/weights/paif_small.safetensors --write docs/precision.md
+    python -m export.islands models/weights/crossfuse_small.safetensors --network crossfuse \
+        --write docs/crossfuse.md
 
-Every part of `models/precision.py` changes its type alone, on real pairs: those that stay in FP32
-in the mixed model are put into FP16 there, the others into FP16 in the FP32 model. The arithmetic
-is torch's FP16 on the CPU (`export/half.py`: FP16 operands, FP32 sums, one rounding for each
-operation), never ONNX Runtime's, which hides the error. An engine on a GPU may keep sums in FP16
-or round less often; only the parity gate on the device can tell.
+Every part of `models/precision.py` (`models/crossfuse/precision.py`) changes its type alone, on
+real pairs: those that stay in FP32 in the mixed model are put into FP16 there, the others into
+FP16 in the FP32 model. The arithmetic is torch's FP16 on the CPU (`export/half.py`: FP16 operands,
+FP32 sums, one rounding for each operation), never ONNX Runtime's, which hides the error. An engine
+on a GPU may keep sums in FP16 or round less often; only the parity gate on the device can tell.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -25,17 +28,42 @@ from tqdm import tqdm
 from export.half import FastHalf
 from export.moved import FUSED_PSNR, MASK_AGREEMENT, NO_NOISE, Answer, Bytes, Moved, compare
 from export.to_onnx import PICTURES, parse_size, read_pairs
+from models import precision
 from models.checkpoint import CheckpointError, load_paif
-from models.deploy import DeployedPAIF, deploy
-from models.precision import FP32, ISLANDS, MIXED, PARTS, WORKERS, Precision
+from models.crossfuse import deploy as crossfuse_deploy
+from models.crossfuse import precision as crossfuse_precision
+from models.crossfuse.checkpoint import load_crossfuse
+from models.deploy import DeployedCascade, deploy
+from models.precision import Precision
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
 BEGIN, END = '<!-- islands: begin -->', '<!-- islands: end -->'
 Pair = tuple[Bytes, Bytes]  # visible, thermal
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A network whose parts are measured.
+
+    Attributes:
+        load: reads weights, with the name of a configuration where they carry none.
+        deploy: makes the deployment form in a precision.
+        mixed: which parts are in FP16 in the mixed model, and which parts there are.
+    """
+
+    load: Callable[[Path, str | None], Any]
+    deploy: Callable[[Any, Any], DeployedCascade]
+    mixed: Precision
+
+
+KINDS = {
+    'paif': Kind(load_paif, deploy, precision.MIXED),
+    'crossfuse': Kind(load_crossfuse, crossfuse_deploy.deploy, crossfuse_precision.MIXED),
+}
+
+
 @torch.inference_mode()
-def answers(network: DeployedPAIF, pairs: Sequence[Pair]) -> list[Answer]:
+def answers(network: DeployedCascade, pairs: Sequence[Pair]) -> list[Answer]:
     """Return what a deployment network answers to pairs, in true FP16 where it says so."""
     found = []
     with FastHalf():
@@ -45,14 +73,17 @@ def answers(network: DeployedPAIF, pairs: Sequence[Pair]) -> list[Answer]:
     return found
 
 
-def settings() -> dict[str, tuple[str, Precision]]:
+def settings(mixed: Precision) -> dict[str, tuple[str, Precision]]:
     """Return the rows of the table: title, what it is, which parts are in FP16."""
+    fp32, everything = mixed.moved(to_full=mixed.half), mixed.moved(to_half=mixed.parts)
     rows = {
-        'mixed': ('the mixed model', MIXED),
-        'all FP16': ('every part in FP16', Precision(frozenset(PARTS))),
+        'mixed': ('the mixed model', mixed),
+        'all FP16': ('every part in FP16', everything),
     }
-    rows |= {f'mixed, {p} too': (text, MIXED.moved(to_half=[p])) for p, text in ISLANDS.items()}
-    return rows | {f'only {p}': (text, FP32.moved(to_half=[p])) for p, text in WORKERS.items()}
+    islands = {part: text for part, text in mixed.parts.items() if part not in mixed.half}
+    workers = {part: text for part, text in mixed.parts.items() if part in mixed.half}
+    rows |= {f'mixed, {p} too': (text, mixed.moved(to_half=[p])) for p, text in islands.items()}
+    return rows | {f'only {p}': (text, fp32.moved(to_half=[p])) for p, text in workers.items()}
 
 
 def table(rows: dict[str, tuple[str, Moved]]) -> str:
@@ -92,7 +123,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     add_version(parser, *TRAINING_LIBRARIES)
     parser.add_argument('weights', type=Path)
-    parser.add_argument('--config', help='name in models/configs or a path; not for ours')
+    parser.add_argument('--network', choices=sorted(KINDS), default='paif')
+    parser.add_argument('--config', help='name of a configuration or a path; not for ours')
     parser.add_argument(
         '--size', type=parse_size, default=(480, 640), help='HEIGHTxWIDTH, default 480x640'
     )
@@ -100,16 +132,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--write', type=Path, help='put the table into this document')
     parser.add_argument('--json', type=Path, help='write the figures there too')
     args = parser.parse_args(argv)
+    kind = KINDS[args.network]
     try:
-        network = load_paif(args.weights, args.config)
+        network = kind.load(args.weights, args.config)
         pairs = read_pairs(args.pictures, args.size)
     except (CheckpointError, OSError, ValueError) as err:
         print(f'error: {err}', file=sys.stderr)
         return 2
-    expected = answers(deploy(network), pairs)
+    mixed = kind.mixed
+    expected = answers(kind.deploy(network, mixed.moved(to_full=mixed.half)), pairs)
     rows = {}
-    for title, (text, precision) in tqdm(settings().items(), unit='part', mininterval=5):
-        rows[title] = (text, compare(answers(deploy(network, precision), pairs), expected))
+    for title, (text, chosen) in tqdm(settings(mixed).items(), unit='part', mininterval=5):
+        rows[title] = (text, compare(answers(kind.deploy(network, chosen), pairs), expected))
     height, width = args.size
     says = (
         f'`{args.weights.name}`, {len(pairs)} real pairs at '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from export.moved import NO_NOISE, Answer, Moved, compare, psnr
 from export.to_onnx import export_onnx, read_pairs
 from export.to_onnx import main as to_onnx
 from models.checkpoint import load_paif
+from models.crossfuse.precision import CrossFusePrecision
 from models.deploy import deploy
 from models.paif import PAIF, load_config
 from models.parity import recipe_state
@@ -252,15 +254,25 @@ def test_differences() -> None:
         compare([answer(1)], [])
 
 
-def test_islands_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ('network', 'parts'), [('paif', PARTS), ('crossfuse', CrossFusePrecision.parts)]
+)
+def test_islands_command(
+    network: str,
+    parts: Mapping[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     document = tmp_path / 'd.md'
     document.write_text('before\n<!-- islands: begin -->\nold\n<!-- islands: end -->\nafter\n')
-    assert main([str(SMALL), '--size', '32x64', '--write', str(document)]) == 0
+    weights = SMALL if network == 'paif' else SMALL.with_name('crossfuse_small.safetensors')
+    options = ['--network', network, '--size', '32x64', '--write', str(document)]
+    assert main([str(weights), *options]) == 0
     text = document.read_text()
     assert text.startswith('before')
     assert text.endswith('after\n')
     assert 'old' not in text
-    for part in PARTS:
+    for part in parts:
         assert f' {part}' in text
     assert main(['nothing.safetensors']) == 2
     assert 'no weights' in capsys.readouterr().err

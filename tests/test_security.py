@@ -127,7 +127,11 @@ UNPICKLERS = {'pickle', 'marshal', 'shelve', 'dill', 'cloudpickle', 'joblib', 't
 NETWORK = {'socket', 'urllib', 'http', 'requests', 'ftplib', 'smtplib', 'asyncio', 'xmlrpc'}
 PROCESSES = {'subprocess', 'multiprocessing', 'pty', 'ctypes', 'code', 'runpy'}
 VIEWER = ROOT / 'paif_ros' / 'view' / 'server.py'
-SERVED = ['import socket', 'import http', 'import http.server']
+RAY_HEAD = ROOT / 'paif_ros' / 'replay' / 'ray_head.py'  # starts Ray by its own command
+ALLOWED = {
+    VIEWER: ['import socket', 'import http', 'import http.server'],
+    RAY_HEAD: ['import socket', 'import subprocess'],
+}
 RUNS = {'eval', 'exec', 'compile', '__import__', 'breakpoint'}
 SAFE_YAML = {
     'safe_load', 'safe_dump', 'compose', 'parse', 'SafeLoader', 'YAMLError', 'AliasEvent',
@@ -167,13 +171,15 @@ def risky_name(node: ast.Attribute) -> bool:
 
 @pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_unpickled_evaluated_or_fetched(path: Path) -> None:
-    expected = SERVED if path == VIEWER else []
-    assert list(unsafe(ast.parse(path.read_text('utf-8')))) == expected
+    assert list(unsafe(ast.parse(path.read_text('utf-8')))) == ALLOWED.get(path, [])
 
 
-def test_only_the_viewer_s_own_process_serves() -> None:
-    """`paif-view` answers browsers, on loopback unless asked; the node never imports it."""
-    script = 'import sys, paif_ros.node; print([m for m in sys.modules if "paif_ros.view" in m])'
+def test_only_processes_of_their_own_serve() -> None:
+    """`paif-view` (on loopback unless asked), `paif-replay --ray` (a token): never the node."""
+    script = (
+        'import sys, paif_ros.node; '
+        'print([m for m in sys.modules if "paif_ros.view" in m or "ray_head" in m])'
+    )
     command = [sys.executable, '-c', script]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout.strip()) == (0, '[]'), done.stderr
