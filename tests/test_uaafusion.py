@@ -309,6 +309,19 @@ def test_crops_and_frozen_norms(tmp_path: Path) -> None:
     assert moved == {'weight', 'bias'}
 
 
+@pytest.mark.parametrize('dropout', [True, False])
+def test_dropout_may_be_left_out(dropout: bool, tmp_path: Path) -> None:
+    crops = Crops([pair((32, 32), top=2)] * 2, replace(train.CROPS, size=(32, 32)))
+    schedule = Schedule(epochs=1, batch=2, segmenter_only=True, ignored=255, dropout=dropout)
+    network = UAAFusion(small())
+    Trainer(network, schedule, crops, out=tmp_path, device=torch.device('cpu')).run()
+    layers = [part for part in network.segmenter.modules() if isinstance(part, torch.nn.Dropout)]
+    assert layers
+    x = torch.ones(1, 1, 8, 8)
+    assert all(torch.equal(layer(x), x) is not dropout for layer in layers if layer.p > 0)
+    assert network.segmenter.training
+
+
 def test_a_run_starts_from_the_parts_of_two_files(tmp_path: Path) -> None:
     files = []
     for seed in (1, 2):
