@@ -139,6 +139,5 @@ def test_means_leave_the_own_domain_out() -> None:
     assert '2.000 ± 1.000 (60.0 ± 10.0)' in table
 
 
-@pytest.mark.skipif(not SCORES.is_file(), reason='docs/out_of_distribution.json is not made yet')
 def test_the_page_shows_the_runs() -> None:
     assert text(read_runs(SCORES)) in PAGE.read_text('utf-8')
