@@ -34,10 +34,11 @@ from models.crossfuse import deploy as crossfuse_deploy
 from models.crossfuse import precision as crossfuse_precision
 from models.crossfuse.checkpoint import load_crossfuse
 from models.deploy import DeployedCascade, deploy
+from models.evaluation.pages import put
 from models.precision import Precision
 from paif_ros.command_line import TRAINING_LIBRARIES, add_version
 
-BEGIN, END = '<!-- islands: begin -->', '<!-- islands: end -->'
+MARK = 'islands'  # of the table's place in a document
 Pair = tuple[Bytes, Bytes]  # visible, thermal
 
 
@@ -102,20 +103,6 @@ def table(rows: dict[str, tuple[str, Moved]]) -> str:
     return '\n'.join(lines)
 
 
-def rewrite(path: Path, text: str) -> None:
-    """Replace what stands between the two marks of a document.
-
-    Raises:
-        ValueError: the document has no such marks.
-    """
-    before, begin, rest = path.read_text('utf-8').partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        msg = f'{path} has no {BEGIN} and {END}: add them where the table belongs'
-        raise ValueError(msg)
-    path.write_text(f'{before}{BEGIN}\n{text}\n{END}{after}', 'utf-8')
-
-
 def main(argv: list[str] | None = None) -> int:
     """Measure and print the table; return 0, or 2 on bad arguments."""
     parser = argparse.ArgumentParser(
@@ -153,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     text = f'{says}\n\n{table(rows)}'
     print(text)
     if args.write:
-        rewrite(args.write, text)
+        put(args.write, MARK, text)
     if args.json:
         report = {title: asdict(moved) for title, (_, moved) in rows.items()}
         args.json.write_text(json.dumps({'weights': str(args.weights), 'rows': report}, indent=2))

@@ -16,13 +16,14 @@ onnx = pytest.importorskip('onnx', reason='onnx is a development dependency')
 
 from export.graph_rules import broken_precision, broken_rules, computed_in
 from export.half import FastHalf
-from export.islands import answers, main, rewrite
+from export.islands import MARK, answers, main
 from export.moved import NO_NOISE, Answer, Moved, compare, psnr
 from export.to_onnx import export_onnx, read_pairs
 from export.to_onnx import main as to_onnx
 from models.checkpoint import load_paif
 from models.crossfuse.precision import CrossFusePrecision
 from models.deploy import deploy
+from models.evaluation.pages import put
 from models.paif import PAIF, load_config
 from models.parity import recipe_state
 from models.precision import FP32, ISLANDS, MIXED, PARTS, PRECISIONS, SAFE, WORKERS, Precision
@@ -278,4 +279,4 @@ def test_islands_command(
     assert 'no weights' in capsys.readouterr().err
     document.write_text('no marks')
     with pytest.raises(ValueError, match='islands: begin'):
-        rewrite(document, 'x')
+        put(document, MARK, 'x')

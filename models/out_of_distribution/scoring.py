@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ from models.metrics import confusion, scores
 from models.out_of_distribution.sets import Domain
 from models.paif import PAIF, recolour, rgb_to_ycrcb, stretch_image
 from models.uaafusion.network import UAAFusion
-from paif_ros.engines.base import U8
+from models.uaafusion.patches import luma_of
 
 METRICS = ('EN', 'SD', 'SF', 'AG', 'MI', 'SCD', 'VIF', 'Qabf', 'MSSIM')
 
@@ -57,7 +56,7 @@ def score(network: nn.Module, segmenter: PAIF, domain: Domain) -> dict[str, floa
         tensors = Tensors.of([pair])
         rgb = fused_rgb(network, tensors.thermal, tensors.visible)
         picture = (rgb[0] * 255).round().to(torch.uint8).movedim(0, 2).numpy()
-        found.append(fusion_metrics(_luma(pair.visible), pair.thermal, _luma(picture)))
+        found.append(fusion_metrics(luma_of(pair.visible), pair.thermal, luma_of(picture)))
         if domain.classes:
             logits = segmenter.denoise_net(segmenter.segmenter_input(rgb))
             full = F.interpolate(logits, pair.label.shape, mode='bilinear', align_corners=False)
@@ -71,7 +70,3 @@ def score(network: nn.Module, segmenter: PAIF, domain: Domain) -> dict[str, floa
         scored = scores(matrix)
         result |= {'miou': scored.miou, 'miou_foreground': scored.miou_foreground}
     return result
-
-
-def _luma(rgb: U8) -> U8:
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
